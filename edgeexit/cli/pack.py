@@ -14,7 +14,8 @@ from edgeexit.cli.options.bundle import (
     required_thresholds_option,
     samples_option,
 )
-from edgeexit.cli.options.fields import PATH, flag, option, takes
+from edgeexit.cli.options.fields import PATH, flag, takes
+from edgeexit.cli.options.shared import output_option
 from edgeexit.cli.output.pack import packed_json, print_packed
 from edgeexit.cli.terminal import print_json, shown_progress
 
@@ -24,10 +25,8 @@ class PackOptions:
     """The bundle, and the file to write."""
 
     bundle: Path = bundle_argument()
-    output: Path = option(
+    output: Path = output_option(
         "The file; an existing one is replaced.",
-        "-o",
-        "--output",
         default=Path("model.onnx"),
         type=PATH,
     )

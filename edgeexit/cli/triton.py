@@ -9,6 +9,7 @@ import click
 
 from edgeexit.cli.options.bundle import bundle_argument
 from edgeexit.cli.options.fields import PATH, flag, option, takes
+from edgeexit.cli.options.shared import output_option
 from edgeexit.cli.output.pack import print_repository, repository_json
 from edgeexit.cli.terminal import print_json
 
@@ -18,10 +19,8 @@ class TritonOptions:
     """The bundle, and the repository to write."""
 
     bundle: Path = bundle_argument()
-    output: Path = option(
+    output: Path = output_option(
         "The repository's folder, new or empty.",
-        "-o",
-        "--output",
         default=Path("repository"),
         type=PATH,
     )

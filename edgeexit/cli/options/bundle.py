@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from edgeexit.cli.options.fields import PATH, argument, flag, option
-from edgeexit.cli.options.shared import AT_LEAST_1, DEFAULT_BUNDLE
+from edgeexit.cli.options.shared import AT_LEAST_1, DEFAULT_BUNDLE, output_option
 
 bundle_argument = partial(argument, "[BUNDLE]", default=DEFAULT_BUNDLE, type=PATH)
 samples_option = partial(
@@ -26,10 +26,8 @@ required_thresholds_option = partial(
 class BundleOptions:
     """The bundle that ``export`` and ``split`` write."""
 
-    output: Path = option(
+    output: Path = output_option(
         "The bundle's folder; an older bundle there is replaced, any other folder refused.",
-        "-o",
-        "--output",
         default=DEFAULT_BUNDLE,
         type=PATH,
     )

@@ -32,6 +32,11 @@ def engine_dir_option(adds: str = "") -> Any:
     return option(text, type=PATH, default=DEFAULT_BUNDLE)
 
 
+def output_option(text: str, default: Path | None = None, **settings: Any) -> Any:
+    """Declare ``-o``, the file or folder that a command writes."""
+    return option(text, "-o", "--output", default=default, **settings)
+
+
 # for networks without a registered backbone; the next two options go with it
 model_option = partial(
     option,

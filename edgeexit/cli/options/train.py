@@ -19,6 +19,7 @@ from edgeexit.cli.options.shared import (
     max_pixels_option,
     model_option,
     new_classifier_option,
+    output_option,
     outputs_option,
     resize_option,
     std_option,
@@ -138,10 +139,8 @@ class TrainOptions:
     )
     compile: bool = flag("Use torch.compile.")
     sync_batch_norm: bool = flag("Share statistics among all processes (GPUs only).")
-    output: Path = option(
+    output: Path = output_option(
         "The run's folder; an existing run is never overwritten.",
-        "-o",
-        "--output",
         section="Output",
         default=Path("run"),
         type=FOLDER,

@@ -11,6 +11,7 @@ import click
 from edgeexit.cli.options import typed
 from edgeexit.cli.options.fields import FILE, PATH, argument, flag, option
 from edgeexit.cli.options.limits import LimitOptions
+from edgeexit.cli.options.shared import output_option
 
 if TYPE_CHECKING:
     from edgeexit.thresholds.guarantee import Promise
@@ -73,11 +74,9 @@ class TuneOptions(LimitOptions):
         "2,000 for two, else 200]",
         type=int,
     )
-    output: Path | None = option(
+    output: Path | None = output_option(
         "Checkpoint to write with the new thresholds; may be CKPT itself.  [default: CKPT "
         "with .tuned: run/ckpt.tuned.pt for run/ckpt.pt]",
-        "-o",
-        "--output",
         section="Output",
         type=FILE,
     )

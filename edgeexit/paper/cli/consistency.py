@@ -26,6 +26,7 @@ from edgeexit.cli.options.shared import (
     AT_LEAST_2,
     import_model,
     model_option,
+    output_option,
 )
 from edgeexit.cli.terminal import print_json, print_table, remark
 from edgeexit.formats import Table, numbers, texts
@@ -87,10 +88,8 @@ class ConsistencyOptions:
 class ResultOptions:
     """Where the results go."""
 
-    output: Path = option(
+    output: Path = output_option(
         "Folder for consistency.json, .csv, .png and .pdf; finished fits there are kept.",
-        "-o",
-        "--output",
         default=Path("consistency"),
         type=FOLDER,
     )
