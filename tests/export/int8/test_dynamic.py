@@ -1,6 +1,8 @@
-"""A classifier in 8 bits with the largest products there are: no engine sums them in 16 bits."""
+"""A classifier in 8 bits: the largest products there are, and images of other ranges in a batch."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import onnxruntime
@@ -36,22 +38,55 @@ def weight(request: pytest.FixtureRequest) -> NDArray[np.float32]:
     return ones if request.param == "ones" else np.where(is_below, -ones, ones)
 
 
-def test_onnxruntime_needs_no_option(weight: NDArray[np.float32]) -> None:
-    session = onnxruntime.InferenceSession(
-        quantized_product(weight), providers=["CPUExecutionProvider"]
-    )
-    (logits,) = session.run(None, {"features": IMAGES})
-    np.testing.assert_allclose(logits, IMAGES @ weight, rtol=0, atol=TOLERANCE * INPUTS)
+Run = Callable[[bytes, NDArray[np.float32]], NDArray[np.float32]]
+"""Runs a classifier on features (N, inputs)."""
 
 
-def test_openvino_needs_no_option(weight: NDArray[np.float32]) -> None:
+def run_in_onnxruntime(content: bytes, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (logits,) = session.run(None, {"features": features})
+    return np.asarray(logits)
+
+
+def run_in_openvino(content: bytes, features: NDArray[np.float32]) -> NDArray[np.float32]:
     pytest.importorskip("openvino")
     from edgeexit_runtime.backends.openvino.compiler import ModelCompiler
 
-    content = quantized_product(weight)
-    features = TensorInfo("features", "float32", (INPUTS,))
-    logits_info = TensorInfo("logits", "float32", (CLASSES,))
-    entry = GraphEntry("classifier.onnx", "", len(content), (features,), (logits_info,))
+    inputs = TensorInfo("features", "float32", (INPUTS,))
+    outputs = TensorInfo("logits", "float32", (CLASSES,))
+    entry = GraphEntry("classifier.onnx", "", len(content), (inputs,), (outputs,))
     compiler = ModelCompiler("CPU", 1, half=False, may_saturate=False)
-    (logits,) = compiler.compile(entry, content, gated=False, max_batch=2)(IMAGES).values()
-    np.testing.assert_allclose(logits, IMAGES @ weight, rtol=0, atol=TOLERANCE * INPUTS)
+    (logits,) = compiler.compile(entry, content, gated=False, max_batch=2)(features).values()
+    return np.array(logits)
+
+
+@pytest.fixture(params=[run_in_onnxruntime, run_in_openvino])
+def run(request: pytest.FixtureRequest) -> Run:
+    engine: Run = request.param
+    return engine
+
+
+def test_sums_need_no_option(run: Run, weight: NDArray[np.float32]) -> None:
+    features = IMAGES.copy()
+    features[:, 0] = 0  # so that all others are the largest of their range
+    logits = run(quantized_product(weight), features)
+    np.testing.assert_allclose(logits, features @ weight, rtol=0, atol=TOLERANCE * INPUTS)
+
+
+def test_logits_do_not_depend_on_the_rest_of_the_batch(run: Run) -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((INPUTS, CLASSES)).astype(np.float32)
+    content = quantized_product(weight)
+    image, other = rng.standard_normal((2, 1, INPUTS)).astype(np.float32)
+    alone = run(content, image)
+    beside = run(content, np.concatenate([image, 1000 * other]))
+    np.testing.assert_allclose(beside[:1], alone, rtol=1e-6, atol=1e-6 * np.abs(alone).max())
+    expected = image @ weight
+    assert np.abs(alone - expected).max() < 0.02 * np.abs(expected).max()
+
+
+def test_features_that_are_all_the_same(run: Run) -> None:
+    weight = np.ones((INPUTS, CLASSES), np.float32)
+    features = np.array([[0.0], [-3.0]], np.float32).repeat(INPUTS, axis=1)
+    logits = run(quantized_product(weight), features)
+    np.testing.assert_allclose(logits, features @ weight, rtol=1e-6)
