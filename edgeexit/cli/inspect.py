@@ -105,6 +105,11 @@ class InspectOptions:
                 f"does not go with {self.name}, a file of edgeexit, which is described "
                 "completely: omit the options",
             )
+        elif ":" not in self.name and any(mark in self.name for mark in "./"):
+            raise click.UsageError(
+                f"{self.name}: no such file or folder; expected the path of a checkpoint, a bundle "
+                "or a single file, package.module:factory, or a backbone of 'edgeexit models'"
+            )
 
 
 @click.command("inspect")

@@ -61,11 +61,6 @@ class NetworkCost(ExitCosts):
     branches: tuple[PartCost, ...]
 
     @property
-    def stage_macs(self) -> tuple[int, ...]:
-        """MACs of each stage part by itself, in order."""
-        return tuple(stage.macs for stage in self.stages)
-
-    @property
     def total_macs(self) -> int:
         """Backbone and all branches: "Total" in Tables II and III."""
         return self.exits[-1].path_macs

@@ -229,6 +229,12 @@ def test_a_registered_backbone(name: str) -> None:
     [
         (("resnet21",), "unknown backbone 'resnet21': did you mean resnet"),
         (("no_such_module:make",), "there is no module no_such_module"),
+        (
+            ("nosuch.onnx",),
+            "nosuch.onnx: no such file or folder; expected the path of a checkpoint",
+        ),
+        (("run/nosuch",), "run/nosuch: no such file or folder"),
+        (("torchvision.models.resnet18",), "package.module:factory"),
         (("torchvision.models:resnet18", "--all"), "--all goes with --points"),
         (("--model", "own:Net", "--outputs", "0,9"), "got both, 'own:Net' and '0,9'"),
         ((), "expected either MODEL or --model, got neither"),

@@ -181,7 +181,8 @@ def test_path_cost_is_the_bracket_of_eq_5(
         assert exit_.path_macs == exit_.macs + branches_before
     assert cost.total_macs == cost.exits[-1].path_macs
     assert cost.baseline_macs == cost.exits[-1].macs
-    backbone_macs = [sum(cost.stage_macs[: number + 1]) for number in range(len(cost.exits))]
+    stages = [stage.macs for stage in cost.stages]
+    backbone_macs = [sum(stages[: number + 1]) for number in range(len(cost.exits))]
     assert [exit_.backbone_macs for exit_ in cost.exits] == backbone_macs
 
 

@@ -328,7 +328,7 @@ def check_bundle(
     manifest = load_manifest(folder)
     assert decode(Manifest, json.loads(manifest_json(manifest))) == manifest
     cost = network_cost(net)
-    assert tuple(stage.macs for stage in manifest.stages) == cost.stage_macs
+    assert [stage.macs for stage in manifest.stages] == [stage.macs for stage in cost.stages]
     assert [exit_.path_macs for exit_ in manifest.exits] == [it.path_macs for it in cost.exits]
     assert manifest.baseline is not None
     assert manifest.baseline.path_macs == cost.baseline_macs

@@ -88,7 +88,7 @@ def test_every_exit_adds_a_stage_with_a_branch_of_its_own(kind: str, net: MultiE
     assert net.spec.pattern == "+".join(["own"] * (len(net.spec.outputs) - 1))
     assert len(partition(net).stages) == len(net.spec.outputs)
     cost = network_cost(net)
-    assert list(cost.stage_macs) != []
+    assert len(cost.stages) == len(net.spec.outputs)
     assert cost.exits[-1].name == "final"
     assert cost.baseline_macs <= cost.exits[-1].macs
 

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except EdgeExitError as error:
             return _fail(str(error), error.exit_code)
         except KeyboardInterrupt:
-            return _fail(f"{stop.cause}; nothing was changed", stop.exit_code)
+            return _fail(f"{stop.cause}; engines and manifest are as they were", stop.exit_code)
     _clear()
     sys.stdout.writelines(f"{line}\n" for line in lines)
     return 0

@@ -415,4 +415,6 @@ def test_command_line_interrupted(
 
     doubles.install(engine=KeyboardInterrupt())
     assert main(["build", str(bundle)]) == 130
-    assert capsys.readouterr().err.endswith("Error: interrupted; nothing was changed\n")
+    assert capsys.readouterr().err.endswith(
+        "Error: interrupted; engines and manifest are as they were\n"
+    )
