@@ -279,6 +279,24 @@ def test_answers_that_cannot_be(program: Program, bundle: Path) -> None:
     assert "exit1: expected confidences of 0 to 1, labels of 0 to 2, got" in result.stderr
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_infinite_logit(program: Program, bundle: Path, engine: str) -> None:
+    """If it is the first class's, OpenVINO's largest of the softmax is 0 where it is NaN."""
+    model = onnx.load(bundle / "exit1.onnx")
+    (node,) = (node for node in model.graph.node if "logits" in node.output)
+    node.output[:] = ["before"]
+    model.graph.initializer.append(
+        onnx.numpy_helper.from_array(np.array([np.inf, 0, 0], np.float32), "infinite")
+    )
+    add = onnx.helper.make_node("Add", ["before", "infinite"], ["logits"])
+    model.graph.node.insert(1 + list(model.graph.node).index(node), add)
+    replace_graph(bundle, "exit1", model.SerializeToString())
+    (bundle.parent / "frames").write_bytes(frames_of(20, seed=1).tobytes())
+    result = program.run(bundle, bundle.parent / "frames", "--engine", engine)
+    assert result.returncode == 1
+    assert "exit1: expected confidences of 0 to 1, labels of 0 to 2, got nan" in result.stderr
+
+
 def test_features_that_do_not_fit_into_memory(program: Program, bundle: Path) -> None:
     """Nothing is taken before it is known to be there; what is never touched costs nothing."""
     edit_manifest(bundle, put(2**31 - 1, "max_batch"))

@@ -27,7 +27,7 @@ class HostEngine : public Engine {
   void run_stage(std::size_t stage) override { run(stages_[stage]); }
   Gate run_exit(std::size_t exit) override {
     run(exits_[exit]);
-    return gates_[exit]->gate();
+    return gates_[exit]->gate(count());
   }
   void keep(std::size_t exit, const std::vector<std::size_t>& rows) override { tensors_.keep(exit, rows); }
   void set_threshold(std::size_t exit, float threshold) override { gates_[exit]->threshold = threshold; }

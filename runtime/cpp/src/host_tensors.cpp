@@ -1,5 +1,7 @@
 #include "host_tensors.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <new>
@@ -22,14 +24,22 @@ Memory allocate(std::size_t row_bytes, std::size_t rows) {
 
 }  // namespace
 
-GateTensors::GateTensors(std::size_t max_batch, std::size_t classes) {
+GateTensors::GateTensors(std::size_t max_batch, std::size_t classes) : classes_(classes) {
   static_assert(sizeof(bool) == 1, "engines write a byte for each bool");
   tensors_["logits"] = allocate(classes * sizeof(float), max_batch);
   tensors_["confidence"] = allocate(sizeof(float), max_batch);
   tensors_["label"] = allocate(sizeof(std::int32_t), max_batch);
   tensors_["exits"] = allocate(sizeof(bool), max_batch);
-  gate_ = {static_cast<const float*>(at("confidence")), static_cast<const std::int32_t*>(at("label")),
-           static_cast<const std::uint8_t*>(at("exits"))};
+}
+
+Gate GateTensors::gate(std::size_t count) {
+  const auto* logits = static_cast<const float*>(at("logits"));
+  auto* confidences = static_cast<float*>(at("confidence"));
+  for (std::size_t row = 0; row < count; ++row, logits += classes_)
+    if (!std::all_of(logits, logits + classes_, [](float value) { return std::isfinite(value); }))
+      confidences[row] = std::numeric_limits<float>::quiet_NaN();
+  return {confidences, static_cast<const std::int32_t*>(at("label")),
+          static_cast<const std::uint8_t*>(at("exits"))};
 }
 
 HostTensors::HostTensors(const Manifest& manifest) : max_batch_(manifest.max_batch) {

@@ -23,13 +23,15 @@ class GateTensors {
 
   /// The address of the tensor of this name.
   void* at(const std::string& name) const { return tensors_.at(name).get(); }
-  Gate gate() const { return gate_; }
+  /// The outputs of count samples; a confidence is NaN if a logit is not finite, as engines'
+  /// maximum may skip NaN.
+  Gate gate(std::size_t count);
 
   float threshold = 0;
 
  private:
   std::map<std::string, Memory> tensors_;
-  Gate gate_;
+  std::size_t classes_;
 };
 
 class HostTensors {

@@ -22,15 +22,20 @@ CLASSES = 4
 LOGITS = np.array([[0, 3, 1, 2], [5, 5, 0, 0], [-9, -9, -9, -8], [40, 0, 0, 0]], np.float32)
 
 
-def gated(
+def gated_model(
     opset: int, dtype: int = TensorProto.FLOAT, score: str = "softmax", classes: int = CLASSES
-) -> ModelInMemory:
-    """Open a model that gives what it gets, with a gate behind it."""
+) -> bytes:
+    """Return a model that gives what it gets, with a gate behind it."""
     shape, node = ["batch", classes], helper.make_node("Identity", ["x"], ["y"])
     model = make_model([node], {"x": shape}, {"y": shape}, dtype=dtype, opset=opset)
     add_gate(model, "y", classes, score)
     onnx.checker.check_model(model, full_check=True)
-    return open_reference_model(model.SerializeToString())
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def gated(*args: Any, **more: Any) -> ModelInMemory:
+    return open_reference_model(gated_model(*args, **more))
 
 
 def run(model: ModelInMemory, logits: NDArray[Any], threshold: float) -> dict[str, NDArray[Any]]:
@@ -78,6 +83,20 @@ def test_a_graph_gives_the_score_that_numpy_gives(score: str, opset: int) -> Non
         assert 0 <= answers["confidence"].min() <= answers["confidence"].max() <= 1 + 2**-10
         np.testing.assert_array_equal(answers["exits"], answers["confidence"] >= 0.5)
         np.testing.assert_array_equal(answers["label"], logits.argmax(axis=1))
+
+
+def test_an_entropy_of_nan_is_nan_in_every_engine() -> None:
+    """OpenVINO's smaller one of NaN and 1 is 1: images left with that confidence."""
+    content = gated_model(18, score="entropy")
+    logits = np.array([[np.nan] * 4, [np.inf, 0, 0, 0], [0, 0, 0, 1]], np.float32)
+    answers = run(open_reference_model(content), logits, 0.0)
+    assert np.isnan(answers["confidence"]).tolist() == [True, True, False]
+    openvino = pytest.importorskip("edgeexit_runtime.backends.openvino.library")
+    core = openvino.new_core()
+    model = core.compile_model(core.read_model(content), "CPU")
+    got = model({"x": logits, "threshold": np.zeros(1, np.float32)})
+    np.testing.assert_allclose(got["confidence"], answers["confidence"], atol=1e-6)
+    assert got["exits"].tolist() == answers["exits"].tolist() == [False, False, True]
 
 
 def test_one_class_has_no_second() -> None:

@@ -116,9 +116,13 @@ class OpenVinoRunner(Runner):
         self._run(self._parts[name])
 
     def run_exit(self, name: str) -> GateOutputs:
-        bound = self._run(self._parts[name])
+        part = self._parts[name]
+        gate = self._run(part).gate
         self._last_counts[name] = self._count
-        return bound.gate
+        finite = np.isfinite(part.arrays["logits"][: self._count])
+        if not finite.all():
+            gate.confidences[~finite.all(axis=1)] = np.nan  # OpenVINO's maximum may skip NaN
+        return gate
 
     def logits(self, name: str) -> NDArray[np.float32]:
         return np.array(self._parts[name].arrays["logits"][: self._last_counts[name]])
