@@ -360,6 +360,27 @@ class Aside(Chain):
         return logits
 
 
+class ShrinksInTraining(Chain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = Shrinks()
+
+
+class Shrinks(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(x, (0, 0, 0, 0, 0, 5))  # to 8 channels
+        return F.avg_pool2d(x, 2) if self.training else x
+
+
+class OverwritesUnseen(Chain):
+    """No trace says that this function changes its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.clamp_(self.second(self.first(x)), max=0.1)
+        logits: Tensor = self.head(self.third(x).mean((2, 3)))
+        return logits
+
+
 @pytest.mark.parametrize(
     ("build", "points", "branches", "message"),
     [
@@ -380,6 +401,13 @@ class Aside(Chain):
         (Aside, ["second"], "n", "crosses it and its first dimension is not the batch; choose an"),
         (AssignsSlice, ["first"], "n", "the model overwrites a part of a tensor ("),
         (ScalesView, ["first"], "n", "the model overwrites a part of a tensor (mul_ on getitem),"),
+        (
+            ShrinksInTraining,
+            ["first"],
+            "n",
+            "crossed by {'stage1_out': (2, 8, 8, 8)} in training and by {'stage1_out': (2, 8, 16,",
+        ),
+        (OverwritesUnseen, ["second"], "n", "cut at second: a later part overwrites stage1_out,"),
         (
             lambda: Chain().half(),
             ["first"],

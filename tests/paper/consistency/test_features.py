@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from edgeexit.data import ImageData
-from edgeexit.paper.consistency import Execution, TrainedNetwork
+from edgeexit.paper.consistency import Execution, StudyProgress, TrainedNetwork
 from edgeexit.paper.consistency.features import Features, StageFeatures, feature_statistics
+from edgeexit.paper.consistency.pairing import BaselineStage
 from edgeexit.paper.consistency.stages import crossing_features
 
 BATCHES = [[3, 0, 17], [5, 3]]
@@ -57,6 +58,17 @@ def test_shuffled_features_are_all_there_in_another_order(
     for features, batch in zip(read(computed), BATCHES, strict=True):
         expected = whole["stage1_out"][[computed.order[index] for index in batch]]
         torch.testing.assert_close(features, {"stage1_out": expected})
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_the_control_shuffles_training_and_test_images(
+    trained: Callable[..., TrainedNetwork], noise: ImageData, shuffled: bool
+) -> None:
+    net = trained().checkpoint.build()
+    at = BaselineStage(net, "stage1", noise, Execution(batch_size=16), 0, StudyProgress())
+    pair = at.pair(net, "1+1", shuffled)
+    for features in (pair.source, pair.test):
+        assert (list(features.order) != sorted(features.order)) is shuffled
 
 
 def test_statistics_are_over_images(computed: StageFeatures) -> None:
