@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,7 +101,8 @@ def _measure(
     explanation = advice = no_advice = None
     if explainer is not None:
         explanation = explainer.explain(times, mixture)
-        advice, no_advice = advise(engine_dir, manifest, times, basis, options)
+        measured = replace(options, **options.loading(plan.measured))
+        advice, no_advice = advise(engine_dir, manifest, times, basis, measured)
     consumers = (opened.baseline, *forced_paths(session)) if images is None else opened.compared
     energy = measure_energy(consumers, shown, device.meters, options, progress)
     drifts = find_drift("paths", times.baseline.times_ms), drift

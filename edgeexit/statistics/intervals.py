@@ -52,3 +52,8 @@ class Interval:
     def is_slower(self) -> bool:
         """Whether a ratio of times is above 1 by more than the variation between runs."""
         return self.is_above(1 + BREAK_EVEN)
+
+    @property
+    def is_break_even(self) -> bool:
+        """Whether a ratio of times is known to be within the variation between runs."""
+        return self.is_above(1 - BREAK_EVEN) and self.is_below(1 + BREAK_EVEN)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from edgeexit_runtime import Manifest
+from edgeexit_runtime.backends import AUTO
 from edgeexit_runtime.gate import NEVER
 from numpy.typing import NDArray
 
@@ -47,6 +48,7 @@ def advise(
         engine_dir: the bundle's folder, for the command that applies the advice.
         times: of the exit paths.
         basis: to choose thresholds by, or the reason why none can be chosen.
+        options: of the run, with the backend that was measured.
     """
     if len(manifest.exits) == 1:
         return None, "no advice: this network has no branches, so there is nothing to choose"
@@ -94,7 +96,7 @@ def _advise(
         over_now=_gain(now_ms, best_ms),
         over_eq5=_gain(eq5_ms, best_ms),
         over_baseline=_gain(np.full_like(best_ms, baseline_ms), best_ms),
-        command=_command(engine_dir, target, options.threads),
+        command=_command(engine_dir, target, options),
     )
 
 
@@ -175,7 +177,14 @@ def _gain(other_ms: NDArray[np.float64], ours_ms: NDArray[np.float64]) -> Gain:
     return Gain(interval, float(saved_ms.mean() / other_ms.mean()))
 
 
-def _command(engine_dir: str | Path, target: float, threads: int | None) -> str:
+def _command(engine_dir: str | Path, target: float, options: BenchOptions) -> str:
+    """Return the command that chooses thresholds for the backend that was measured."""
+    chosen = {
+        "--backend": None if options.backend == AUTO else options.backend,
+        "--providers": None if options.providers is None else ",".join(options.providers),
+        "--threads": options.threads,
+        "--device": options.device,
+    }
+    more = (word for item in chosen.items() if item[1] is not None for word in item)
     limits = ("--objective", "latency", "--min-accuracy", f"{target:.4f}")
-    more = () if threads is None else ("--threads", threads)
     return format_command("tune", "--engine-dir", engine_dir, *limits, *more)

@@ -126,7 +126,7 @@ def compare_mixtures(first: BenchReport, second: BenchReport) -> Section:
         together=first.options.seed == second.options.seed,
     )
     ratios = [theirs / ours for ours, theirs in zip(drawn, drawn_others, strict=True)]
-    noise = max(_mixture_noise(first, one), _mixture_noise(second, other))
+    noise = max(mixture_noise(first, one), mixture_noise(second, other))
     figures = []
     for name, ratio in zip(names, ratios, strict=True):
         ours, theirs = runs[name], others[name]
@@ -143,7 +143,7 @@ def compare_energy(first: BenchReport, second: BenchReport) -> Section:
     one, other = first.energy, second.energy
     if not one.runs and not other.runs:
         return Section()
-    left_out = _not_comparable(one, other)
+    left_out = _not_comparable(first, second)
     if left_out is not None:
         return Section(left_out=(left_out,))
     rng = np.random.default_rng(SEED)
@@ -158,10 +158,12 @@ def compare_energy(first: BenchReport, second: BenchReport) -> Section:
     return Section(tuple(figures))
 
 
-def _not_comparable(one: Energy, other: Energy) -> str | None:
+def _not_comparable(first: BenchReport, second: BenchReport) -> str | None:
+    one, other = first.energy, second.energy
     if not one.runs or not other.runs:
         return "Energy was measured in only one of the reports."
-    if one.source != other.source:
+    counts = [it.mixture and it.mixture.samples for it in (first, second)]
+    if one.source != other.source or counts[0] != counts[1]:
         return "Energy was measured on different images."
     kinds, others = ([sensor.kind for sensor in energy.sensors] for energy in (one, other))
     if kinds != others:
@@ -202,7 +204,7 @@ def _path_noise(path: PathTiming) -> float:
     return max(BREAK_EVEN, drift_between_fifths(np.array(path.times_ms), medians))
 
 
-def _mixture_noise(report: BenchReport, mixture: Mixture) -> float:
+def mixture_noise(report: BenchReport, mixture: Mixture) -> float:
     """Return the baseline's largest drift between thirds or passes, or its slow-down by hold-ups.
 
     It always does the same work, so its mean exceeds its median only because of other load.

@@ -12,14 +12,20 @@ from edgeexit.bench.compare.figures import (
     Section,
     by_rounds,
     figure,
+    mixture_noise,
     plain_noise,
     resampled_ratios,
 )
 from edgeexit.bench.results.comparison import ComparedFigure
+from edgeexit.bench.results.mixture import COMPARED, Mixture
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.bench.results.scenarios import OfflineResult, Server, ServerResult, StreamResult
+from edgeexit.statistics.percentiles import Percentile
 
 SERVER_PERCENT = 99.0  # the metric by MLPerf's rules
+
+Series = Mapping[str, NDArray[np.float64]]
+"""Milliseconds by candidate, (rounds, calls); empty with too few images for the percentile."""
 
 
 def compare_scenarios(first: BenchReport, second: BenchReport) -> Section:
@@ -31,19 +37,26 @@ def compare_scenarios(first: BenchReport, second: BenchReport) -> Section:
     if (one.source, one.samples) != (other.source, other.samples):
         return Section(left_out=("The scenarios were run on different images.",))
     noise = plain_noise(first, second)
-    figures: list[ComparedFigure] = []
-    for section, ours, theirs in (
-        ("single stream", one.single_stream, other.single_stream),
-        ("multi stream", one.multi_stream, other.multi_stream),
-    ):
-        if ours is not None and theirs is not None:
-            percent = ours.leading_percent
-            figures += _percentiles(section, ours.results, theirs.results, percent, noise)
-    server = Section()
+    sections: list[Section] = []
+    if one.single_stream is not None and other.single_stream is not None:
+        percent = one.single_stream.leading_percent
+        series = (_single_stream(first.mixture, percent), _single_stream(second.mixture, percent))
+        most = max(noise, *(mixture_noise(it, it.mixture) for it in (first, second) if it.mixture))
+        sections.append(_percentiles("single stream", series, percent, most))
+    if one.multi_stream is not None and other.multi_stream is not None:
+        percent = one.multi_stream.leading_percent
+        series = (
+            _series(one.multi_stream.results, percent),
+            _series(other.multi_stream.results, percent),
+        )
+        sections.append(_percentiles("multi stream", series, percent, noise))
     if one.server is not None and other.server is not None:
-        server = _compare_servers(one.server, other.server, noise)
-    offline = _rates(one.offline or (), other.offline or (), noise)
-    return Section((*figures, *server.figures, *offline), server.left_out)
+        sections.append(_compare_servers(one.server, other.server, noise))
+    sections.append(Section(tuple(_rates(one.offline or (), other.offline or (), noise))))
+    return Section(
+        tuple(figure for section in sections for figure in section.figures),
+        tuple(said for section in sections for said in section.left_out),
+    )
 
 
 def _compare_servers(one: Server, other: Server, noise: float) -> Section:
@@ -54,33 +67,56 @@ def _compare_servers(one: Server, other: Server, noise: float) -> Section:
     ours, theirs = ([it for it in server.results if it.name not in grew] for server in (one, other))
     # if each query takes s, it waits load * s / (2 - 2 load): 1 % of s is this factor in that wait
     noise *= max(((2 - it.load) / (1 - it.load) for it in (*ours, *theirs)), default=1.0)
-    return Section(
-        tuple(_percentiles("server", ours, theirs, SERVER_PERCENT, noise)),
-        (f"The queue grew in the server scenario of {'; '.join(sorted(grew))}.",) if grew else (),
-    )
+    series = _series(ours, SERVER_PERCENT), _series(theirs, SERVER_PERCENT)
+    found = _percentiles("server", series, SERVER_PERCENT, noise)
+    queue = (f"The queue grew in the server scenario of {'; '.join(sorted(grew))}.",)
+    return Section(found.figures, (*(queue if grew else ()), *found.left_out))
+
+
+def _single_stream(mixture: Mixture | None, percent: float) -> Series:
+    """Return the times of images one by one, (images, passes), which a stream does not repeat."""
+    runs = () if mixture is None else mixture.runs
+    return {
+        run.label: np.array(run.times_ms).T[: None if _is_known(run.percentiles, percent) else 0]
+        for run in runs
+        if run.role in COMPARED
+    }
+
+
+def _series(results: Sequence[StreamResult] | Sequence[ServerResult], percent: float) -> Series:
+    return {
+        it.name: by_rounds(it.times_ms if _is_known(it.percentiles, percent) else ())
+        for it in results
+    }
+
+
+def _is_known(percentiles: Sequence[Percentile], percent: float) -> bool:
+    """Whether there are enough different images for a percentile."""
+    return any(it.percent == percent and it.value_ms is not None for it in percentiles)
 
 
 def _percentiles(
-    section: str,
-    first: Sequence[StreamResult] | Sequence[ServerResult],
-    second: Sequence[StreamResult] | Sequence[ServerResult],
-    percent: float,
-    noise: float,
-) -> Iterator[ComparedFigure]:
-    """Yield one percentile of every candidate with times in both reports."""
+    section: str, reports: tuple[Series, Series], percent: float, noise: float
+) -> Section:
+    """Compare one percentile of every candidate in both reports."""
     rng = np.random.default_rng(SEED)
 
     def leading(times: NDArray[np.float64]) -> NDArray[np.float64]:
         values: NDArray[np.float64] = np.percentile(times, percent, axis=1)
         return values
 
-    others: Mapping[str, Sequence[float]] = {it.name: it.times_ms for it in second}
-    for ours in first:
-        series = by_rounds(ours.times_ms), by_rounds(others.get(ours.name, ()))
+    first, second = reports
+    figures, few = [], []
+    for name in (name for name in first if name in second):
+        series = first[name], second[name]
         (ratios,) = resampled_ratios(series[:1], series[1:], leading, rng)
-        if ratios is not None:
-            one, other = (float(np.percentile(times_ms, percent)) for times_ms in series)
-            yield figure(section, ours.name, "ms", f"p{percent:g}", (one, other), ratios, noise)
+        if ratios is None:
+            few.append(name)
+            continue
+        one, other = (float(np.percentile(times_ms, percent)) for times_ms in series)
+        figures.append(figure(section, name, "ms", f"p{percent:g}", (one, other), ratios, noise))
+    said = f"Too few different images for p{percent:g} of the {section} of {'; '.join(few)}."
+    return Section(tuple(figures), (said,) if few else ())
 
 
 def _rates(

@@ -106,5 +106,5 @@ def _exits_text(choice: Choice) -> str:
     if not kept:
         return f"By measured latency: keep no exit; switch off {off}, so no image leaves early."
     if off:
-        return f"By measured latency: keep {kept}, switch off {off}, where too few would leave."
+        return f"By measured latency: keep {kept}, switch off {off}."
     return f"By measured latency: keep {kept}."

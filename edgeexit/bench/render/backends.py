@@ -115,7 +115,7 @@ def _undecided(found: Sequence[Fastest]) -> str:
         (it,) = found
         what_to_do = (
             "load either"
-            if it.is_break_even
+            if it.ratio.is_break_even
             else "a longer --duration or more images may tell which is faster"
         )
         return (
@@ -128,7 +128,12 @@ def _undecided(found: Sequence[Fastest]) -> str:
         f"{it.ratio:.3f} of {it.next_name}"
         for it in found
     )
+    depends = (
+        "depends on where images leave"
+        if any(it.ratio.is_faster for it in found)
+        else "is not known without images"
+    )
     return (
-        f"Which backend to load depends on where images leave (the fastest to {each}): give "
-        "images by --dataset, --images or --npz to measure early exit itself."
+        f"Which backend to load {depends} (the fastest to {each}): give images by --dataset, "
+        "--images or --npz to measure early exit itself."
     )

@@ -112,7 +112,10 @@ def _difference_text(figure: ComparedFigure) -> str:
         "ms": ("faster", "slower"),
         "samples/s": ("faster", "slower"),
         "mJ": ("takes less energy", "takes more energy"),
-        TO_BASELINE: ("gains more over the plain backbone", "gains less over the plain backbone"),
+        TO_BASELINE: (
+            "takes less of the plain backbone's time",
+            "takes more of the plain backbone's time",
+        ),
     }[figure.unit]
     return (
         f"{figure.name} ({_section_name(figure.section)}, {figure.statistic}) "

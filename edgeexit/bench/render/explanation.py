@@ -69,7 +69,7 @@ def breakdown_text(breakdown: Breakdown, explanation: Explanation, *, short: boo
 
 def _behind(reason: Reason, explanation: Explanation) -> str:
     """Return details of a reason, in brackets; empty if it needs none."""
-    if reason.term == SLOW:
+    if reason.term == SLOW and reason.ratio > 0:
         return " (the reported time is above the 10th percentile of calls)"
     if reason.term == SESSION and reason.ratio < 0:
         return " (graphs are faster in sequence than timed alone)"

@@ -45,7 +45,8 @@ def summary_table(report: BenchReport) -> Table:
         for run in mixture.runs:
             if run.role in (EARLY_EXIT, VERSUS, ISO_ACCURACY, BACKEND):
                 macs_ratio = f"{mixture.macs_ratio:.3f}" if run.role == EARLY_EXIT else ""
-                runs.append(_summary_row(run.label, "", run.latency, macs_ratio, run.ratio.value))
+                measured = run.latency, macs_ratio, run.ratio.value
+                runs.append(_summary_row(run.label, "", *measured, mixture.samples))
     paths = [
         _summary_row(
             path.name, shares.get(path.name, ""), path.latency, f"{path.macs_ratio:.3f}", path.ratio
@@ -64,9 +65,14 @@ def summary_table(report: BenchReport) -> Table:
 
 
 def _summary_row(
-    name: str, leaving: str, latency: LatencySummary, macs_ratio: str, ratio: float
+    name: str,
+    leaving: str,
+    latency: LatencySummary,
+    macs_ratio: str,
+    ratio: float,
+    different: int | None = None,
 ) -> Row:
-    p50, _, _, p99, *_ = latency_cells(latency)
+    p50, _, _, p99, *_ = latency_cells(latency, different)
     return name, leaving, p50, p99, macs_ratio, f"{ratio:.3f}"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from edgeexit.bench.results.timings import PathTiming
 from edgeexit.errors import InputError
-from edgeexit.statistics import BREAK_EVEN, Interval
+from edgeexit.statistics import Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +101,6 @@ class Fastest:
     time_ms: float
     next_ms: float
     ratio: Interval
-
-    @property
-    def is_break_even(self) -> bool:
-        """Whether the ratio is known to be within the variation between two runs of one backend."""
-        return self.ratio.is_above(1 - BREAK_EVEN) and self.ratio.is_below(1 + BREAK_EVEN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgeexit_runtime.timing.calls import LatencySummary
 
-from edgeexit.statistics import BREAK_EVEN, Interval
+from edgeexit.statistics import Interval
 from edgeexit.statistics.percentiles import Percentile
 
 BASELINE = "baseline"  # the bundle's plain backbone
@@ -189,7 +189,7 @@ class Mixture:
             return PAYS
         if ratio.is_slower:
             return DOES_NOT_PAY
-        return BREAKS_EVEN if abs(ratio.value - 1) <= BREAK_EVEN else NOT_KNOWN
+        return BREAKS_EVEN if ratio.is_break_even else NOT_KNOWN
 
     @property
     def above_eq5(self) -> float:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import edgeexit_runtime as ee
 import numpy as np
@@ -188,7 +189,7 @@ def test_words_name_exits_that_are_switched_off_and_lost_accuracy() -> None:
         gain, none, gain, "edgeexit tune",
     )  # fmt: skip
     words = advice_text(advice)
-    assert "keep exit1, switch off exit2, where too few would leave." in words[0]
+    assert "keep exit1, switch off exit2. An image" in words[0]
     assert "at an accuracy of 0.9000 [0.8900, 0.9100], now 0.9500." in words[0]
     assert not missing(words[-1], "less accurate", "0.9500", "more images")
 
@@ -234,14 +235,27 @@ def test_noise_gives_no_advice_only_where_no_call_was_quick(
         assert said.startswith("no advice: the measured times contradict each other")
 
 
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ({"device": "cpu"}, "--threads 1 --device cpu"),
+        ({"providers": ("CPUExecutionProvider",)}, "--providers CPUExecutionProvider --threads 1"),
+    ],
+)
 def test_advice_is_part_of_a_run_with_labels(
-    bundle: Path, images: BenchImages, monkeypatch: pytest.MonkeyPatch
+    bundle: Path,
+    images: BenchImages,
+    monkeypatch: pytest.MonkeyPatch,
+    chosen: dict[str, Any],
+    said: str,
 ) -> None:
     costs = PathCosts.measured({"exit1": 1.0, "final": 10.0}, {"exit1": 0.5}, 9.0, "ms")
     monkeypatch.setattr("edgeexit.bench.path_costs.measured_costs", lambda times: costs)
-    report = run_bench(bundle, images, OPTIONS)
+    report = run_bench(bundle, images, replace(OPTIONS, backends=("onnxruntime",), **chosen))
     assert report.no_advice is None
     assert report.advice is not None
     assert report.advice.now.thresholds == {"exit1": 0.5}
     assert report.advice.by_latency.accuracy.value == 1
+    # another backend's times may ask for other thresholds
+    assert report.advice.command.endswith(f" --backend onnxruntime {said}")
     assert decode(Advice, json.loads(json.dumps(encode(report.advice)))) == report.advice

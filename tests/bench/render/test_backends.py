@@ -93,6 +93,9 @@ def test_without_images_it_depends_on_where_they_leave() -> None:
     depends = load(0, exit1, ("final", "onnxruntime", CLEAR))
     assert not missing(depends, "depends on where images", "exit1 openvino", "final onnxruntime")
     assert "--images" in depends
+    even = load(0, ("exit1", "openvino", EVEN), ("final", "openvino", EVEN))
+    assert not missing(even, "Which backend to load", "exit1 none beyond the noise", "--images")
+    assert "depends" not in even
 
 
 def test_no_other_backend() -> None:

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 from support.messages import missing
-from support.reports import made_energy
+from support.reports import made_energy, made_report
 
 from edgeexit.bench.render.latencies import percentile_cells, percentile_note
 from edgeexit.bench.render.scenarios import scenario_tables
 from edgeexit.bench.render.setup import warm_up_text
-from edgeexit.bench.render.tables import energy_table
+from edgeexit.bench.render.tables import energy_table, runs_table, summary_table
 from edgeexit.bench.results.scenarios import (
     BatchRate,
     OfflineResult,
@@ -55,6 +55,16 @@ def test_percentiles_that_there_are_too_few_for_are_no_numbers() -> None:
     )
     assert percentile_note(percentiles(np.arange(400.0))) == "Second lines: 95% intervals."
     assert percentile_cells([Percentile(50, 9, 9, 1234.5678, None, None)]) == ["1234.6"]
+
+
+def test_the_summary_has_the_percentiles_that_the_other_tables_have() -> None:
+    """300 calls are ten images, thirty times: too few for a 99th percentile."""
+    report = made_report(images=10, passes=30)
+    assert report.mixture is not None
+    rows = {row[0]: row for group in summary_table(report).groups for row in group}
+    runs = {row[0]: row for group in runs_table(report.mixture).groups for row in group}
+    assert rows["exit1"][3] != "-"
+    assert rows["early exit"][3] == runs["early exit"][6] == "-"
 
 
 def test_the_best_batch_size_is_marked() -> None:

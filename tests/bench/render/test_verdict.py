@@ -54,6 +54,25 @@ def test_verdict_claims_nothing_that_is_within_the_noise(ratio: float) -> None:
     assert not missing(said, "within the noise", "--duration", "more images", "an image takes")
 
 
+def test_a_ratio_near_1_breaks_even_only_if_it_is_known(report: BenchReport) -> None:
+    """Of two images one takes four times as long with early exit, the other with the baseline."""
+    assert report.mixture is not None
+    runs = baseline_and_early_exit(np.array(((1.0, 4.0),) * 2), np.array(((4.0, 1.0),) * 2))
+    noisy = replace(report.mixture, runs=runs)
+    said = verdict(replace(report, mixture=noisy))
+    assert said.startswith("Whether early exit pays")
+    assert "a ratio of 1.000 [0.250, 4.000]" in said
+
+
+def test_one_image_decides_nothing(report: BenchReport) -> None:
+    assert report.mixture is not None
+    runs = baseline_and_early_exit(np.full((9, 1), 1.0), np.full((9, 1), 2.0))
+    one = replace(report.mixture, samples=1, left_at=(0,), runs=runs)
+    said = verdict(replace(report, mixture=one))
+    assert said.startswith("Whether early exit pays")
+    assert not missing(said, "one image", "a ratio of 0.500")
+
+
 def test_verdict_without_a_mixture() -> None:
     assert not missing(
         verdict(report_with(PATHS, None)),

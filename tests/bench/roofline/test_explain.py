@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import edgeexit_runtime as ee
@@ -106,6 +107,19 @@ def test_weights_come_from_a_cache_where_all_of_them_fit_into_it() -> None:
     row = ("Gemm", 0, 500_000, 0)
     assert part("small", "branch", 1, row, working_set=MB).roofline_ms == pytest.approx(0.05)
     assert part("large", "branch", 1, row, working_set=2 * MB).roofline_ms == pytest.approx(0.5)
+
+
+def test_working_sets_of_early_exit_and_of_the_plain_backbone_are_apart(bundle: Path) -> None:
+    """The plain backbone's weights fit into the cache, early exit's do not."""
+    row = OperatorTraffic("y", "Gemm", 0, 600_000, 0)
+    peaks: Any = SimpleNamespace(peaks=lambda calls_ms: PEAKS)
+    image = np.zeros((1, 3, 8, 8), np.float32)
+    with ee.load(bundle, threads=1) as session, ee.load_baseline(bundle, threads=1) as plain:
+        explainer = explainer_of(bundle, session, plain, image)
+        times = measure_paths(session, plain, image, OPTIONS, ignore_progress, explainer.turns)
+    traffic = dict.fromkeys(explainer.traffic, (row,))
+    found = dataclasses.replace(explainer, traffic=traffic, peaks=peaks).explain(times, None)
+    assert [it.roofline_ms for it in found.parts] == pytest.approx([0.6] * 4 + [0.06])
 
 
 def test_terms_of_a_known_machine() -> None:
@@ -226,6 +240,9 @@ def test_words_of_terms_below_0_and_within_the_noise(explanation: Explanation) -
     assert "-0.125 stage1 is better utilized than the plain backbone" in said
     session = "session (graphs are faster in sequence than timed alone), within the noise"
     assert session in said
+    steady = dataclasses.replace(PLAIN_RUN, p10_ms=6.0)  # its slow calls take longer than ours
+    said = breakdown_text(break_down(EXIT1_RUN, steady, PARTS), explanation)
+    assert "-0.150 slow calls, " in said
     slow = faster_text(dataclasses.replace(explanation, parts=tuple(parts.values())))
     assert slow is not None
     assert slow.startswith("Faster than their roofline (measured over roofline): stage1 (0.50).")

@@ -98,6 +98,25 @@ def test_everyone_has_a_turn_in_each_round_and_answers_all_images(
     assert {exit_ for is_plain, exit_ in answered if not is_plain} == {0, 1}
 
 
+def test_candidates_of_one_session_run_at_their_own_thresholds(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[int] = []
+    infer = ee.Session.infer
+
+    def watched(session: ee.Session, images: NDArray[np.float32]) -> ee.Predictions:
+        answer = infer(session, images)
+        left.append(int(answer.exits[0]))
+        return answer
+
+    monkeypatch.setattr(ee.Session, "infer", watched)
+    photos = BenchImages("photos", np.zeros((1, 3, 8, 8), np.float32), None)
+    with ee.load(bundle, threads=1) as session:
+        paths = tuple(forced_paths(session))
+        measure_energy(paths, photos, found(1.0), OPTIONS, lambda step, done: None, 0.001, 0)
+    assert {*left} == {0, 1}
+
+
 def test_without_a_sensor_nothing_runs_and_the_reason_is_kept(bundle: Path) -> None:
     energy = measured(bundle, np.zeros((1, 3, 8, 8), np.float32), FoundMeters((), ("no sensor",)))
     assert energy == Energy((), ("no sensor",), "photos", None, (), ())
