@@ -125,8 +125,9 @@ def split_onnx(
 
     Raises:
         DataError, InputError: see there; or an exit adds no stage.
-        ExportError: it cannot be cut, runs only for its own batch, or its answer for an image
-            depends on the other images of the batch.
+        ExportError: it cannot be cut, runs only for its own batch, returns probabilities that do
+            not come from a softmax at the end, or its answer for an image depends on the other
+            images of the batch.
     """
     tell("reading")
     classifier = read_classifier(file, outputs, input_size, least_opset)
@@ -185,6 +186,11 @@ def _compare(classifier: OnnxClassifier, graphs: Sequence[Graph], exits: tuple[s
                 raise ExportError(
                     f"{classifier.file}: its {output} of random images is not finite; check its "
                     "weights"
+                )
+            if expected.min() >= 0 and np.allclose(expected.sum(axis=1), 1, atol=TOLERANCE):
+                raise ExportError(
+                    f"{classifier.file}: expected logits as its {output}, got probabilities that "
+                    "sum to 1; return their logarithm, whose softmax they are, or the logits"
                 )
             limit = TOLERANCE * max(1.0, float(np.abs(expected).max()))
             if not np.abs(alone[name][0] - expected[0]).max() <= limit:

@@ -156,6 +156,17 @@ def infinite(tmp_path: Path) -> Path:
     return model.save(tmp_path)
 
 
+def softmax_of_maps(tmp_path: Path) -> Path:
+    """The softmax is not the last node, so that it cannot be omitted."""
+    model = internal()
+    axes = model.constant(np.array([2, 3]))
+    model.add("Unsqueeze", ["early", axes], "map")
+    model.outputs[0] = model.add(
+        "Flatten", [model.add("Softmax", ["map"], "soft", axis=1)], "flattened", axis=1
+    )
+    return model.save(tmp_path)
+
+
 def choosing(tmp_path: Path) -> Path:
     model = internal()
     body = helper.make_graph(
@@ -176,6 +187,7 @@ def choosing(tmp_path: Path) -> Path:
         (of_one_place, ExportError, ("for 3 images", "dynamic batch")),
         (beside, ExportError, ("centred", "beside")),
         (infinite, ExportError, ("divided", "not finite")),
+        (softmax_of_maps, ExportError, ("flattened", "probabilities", "logits")),
         (choosing, DataError, ("If", "every exit")),
     ],
 )
