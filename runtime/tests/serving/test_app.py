@@ -291,3 +291,28 @@ def test_a_reload_takes_the_new_bundle(running: Run, bundle: Path) -> None:
     reply = service.post("/predict", picture(), content_type="image/png")
     assert reply.json["label"] in ("a", "b", "c")
     assert metric(service, 'edgeexit_reloads_total{result="done"}') == 1
+
+
+def test_a_file_that_was_decoded_for_another_bundle(
+    running: Run, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pixel is 2 by the old bundle's mean, and 0 by the new one's."""
+    service = running()
+    file = io.BytesIO()
+    image = Image.new("RGB", (4, 4))
+    image.putpixel((1, 0), (255, 0, 0))
+    image.save(file, "png")
+    reply = service.post("/predict", file.getvalue(), content_type="image/png").json
+    assert reply["exit"] == "exit1"
+    edit_manifest(bundle, lambda manifest: manifest["preprocessing"].update(mean=[1.0, 0.4, 0.3]))
+    load, reloads = ImageFile.ImageFile.load, []
+
+    def load_slowly(self: ImageFile.ImageFile) -> Any:
+        if not reloads:
+            reloads.append(service.service.reload())
+        return load(self)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load_slowly)
+    reply = service.post("/predict", file.getvalue(), content_type="image/png").json
+    assert len(reloads) == 1
+    assert (reply["exit"], reply["confidence"]) == ("final", 0.3333)

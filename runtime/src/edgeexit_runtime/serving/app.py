@@ -115,12 +115,8 @@ class _Paths:
                 "expected Content-Type: image/jpeg, image/png or the like, and the file as body: "
                 "curl --data-binary @FILE -H 'Content-Type: image/jpeg'",
             )
-        preprocessing = self._service.batcher.manifest.preprocessing
-        async with self._body(request) as body, self._decoders:
-            images = await run_in_threadpool(
-                prepare, [io.BytesIO(body)], preprocessing, self._options.max_pixels
-            )
-        answer = await self._classify(images)
+        async with self._body(request) as body:
+            answer = await self._classify_file(body)
         manifest, predictions = answer.manifest, answer.predictions
         return JSONResponse(
             {
@@ -145,6 +141,17 @@ class _Paths:
             return response
 
         return counting
+
+    async def _classify_file(self, body: bytes) -> Answer:
+        while True:
+            preprocessing = self._service.batcher.manifest.preprocessing
+            async with self._decoders:
+                images = await run_in_threadpool(
+                    prepare, [io.BytesIO(body)], preprocessing, self._options.max_pixels
+                )
+            answer = await self._classify(images)
+            if answer.manifest.preprocessing == preprocessing:  # else the bundle was replaced
+                return answer
 
     async def _classify(self, images: NDArray[np.float32]) -> Answer:
         check_images(images, self._service.batcher.manifest.preprocessing.input_size)
