@@ -125,7 +125,11 @@ def compare_mixtures(first: BenchReport, second: BenchReport) -> Section:
         [[np.array(of_one[name].times_ms) for name in names] for of_one in (runs, others)],
         together=first.options.seed == second.options.seed,
     )
-    ratios = [theirs / ours for ours, theirs in zip(drawn, drawn_others, strict=True)]
+    calls = one.samples * min(len(mixture.baseline.times_ms) for mixture in (one, other))
+    ratios = [
+        theirs / ours if calls >= MIN_ROUNDS else None
+        for ours, theirs in zip(drawn, drawn_others, strict=True)
+    ]
     noise = max(mixture_noise(first, one), mixture_noise(second, other))
     figures = []
     for name, ratio in zip(names, ratios, strict=True):
@@ -133,7 +137,8 @@ def compare_mixtures(first: BenchReport, second: BenchReport) -> Section:
         means_ms = ours.latency.mean_ms, theirs.latency.mean_ms
         figures.append(figure(MIXTURE, name, "ms", "mean", means_ms, ratio, noise))
         if ours.role != BASELINE:
-            over, relative = (ours.ratio.value, theirs.ratio.value), ratio / ratios[0]
+            over = ours.ratio.value, theirs.ratio.value
+            relative = None if ratio is None or ratios[0] is None else ratio / ratios[0]
             figures.append(figure(MIXTURE, name, TO_BASELINE, "mean", over, relative, noise))
     return Section(tuple(figures), tuple(_of_one_alone("Candidates", runs, others)))
 

@@ -12,6 +12,7 @@ from edgeexit.bench.results.mixture import (
     EARLY_EXIT_NAME,
     Mixture,
 )
+from edgeexit.bench.results.options import ALL
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.formats import Row, Table, named_numbers
 from edgeexit.statistics import CONFIDENCE_LEVEL, Interval
@@ -25,7 +26,8 @@ def backends_text(report: BenchReport) -> Iterator[str]:
     if backends.fastest:
         yield _verdict(backends, report.mixture)
     else:
-        yield f"No backend other than {backends.measured} runs this bundle here."
+        others = "was named" if report.options.backends != (ALL,) else "runs this bundle here"
+        yield f"No backend other than {backends.measured} {others}."
     for left_out in backends.left_out:
         yield f"Left out: {left_out.reason.rstrip('.')}."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgeexit_runtime.gate import NEVER
 from edgeexit_runtime.timing.calls import LatencySummary
 
 from edgeexit.bench.render.latencies import (
@@ -60,7 +61,7 @@ def summary_table(report: BenchReport) -> Table:
         ),
         [_summary_row(BASELINE_NAME, "", report.baseline.latency, "1.000", 1.0), *paths],
         runs,
-        notes=[device_text(report.device)],
+        notes=[_off_note(report), device_text(report.device)],
     )
 
 
@@ -98,8 +99,19 @@ def paths_table(report: BenchReport) -> Table:
         (_path_row(path.name, path) for path in report.paths),
         notes=[
             "Eq. 5 and measured: ratio to the plain backbone, of MACs and of medians.",
+            _off_note(report),
             few_note([report.baseline.latency.count], "calls"),
         ],
+    )
+
+
+def _off_note(report: BenchReport) -> str:
+    """Explain why early exit may cost less than each of the paths; empty if no exit is off."""
+    off = [name for name, value in report.bundle.thresholds.items() if value == NEVER]
+    return (
+        f"Paths include the branches of exits that are switched off: {', '.join(off)}"
+        if off
+        else ""
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.messages import missing, refused
-from support.reports import made_energy, made_report
+from support.reports import baseline_and_early_exit, made_energy, made_report
 
 from edgeexit.bench import BenchReport
 from edgeexit.bench.compare.compare import compare_reports
@@ -171,8 +171,15 @@ def test_the_same_images_are_drawn_of_both() -> None:
 
 
 def test_too_few_rounds_give_no_interval_and_no_verdict() -> None:
-    one, other = made_report(rounds=2, images=0), made_report(rounds=2, images=0, scale=3)
-    comparison = compare_reports(one, other)
+    def few(scale: float) -> BenchReport:
+        report = made_report(rounds=2, scale=scale)
+        assert report.mixture is not None
+        runs = baseline_and_early_exit(np.full((2, 1), scale), np.full((2, 1), 2 * scale))
+        one = replace(report.mixture, samples=1, left_at=(0,), runs=runs)
+        return replace(report, mixture=one)
+
+    comparison = compare_reports(few(1.0), few(3.0))
+    assert {figure.section for figure in comparison.figures} == {"exit paths", "mixture"}
     assert all(figure.differs is None for figure in comparison.figures)
     assert not missing(comparison_verdict(comparison), "No difference can be determined", "too few")
 

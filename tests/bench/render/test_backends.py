@@ -14,6 +14,7 @@ from edgeexit.bench.render.backends import backends_table, backends_text
 from edgeexit.bench.render.report import sections
 from edgeexit.bench.results.backends import BackendPaths, Backends, Fastest, LeftOut
 from edgeexit.bench.results.mixture import BACKEND, EARLY_EXIT
+from edgeexit.bench.results.options import ALL
 from edgeexit.statistics import Interval
 
 CLEAR, EVEN, WIDE = Interval(0.7, 0.65, 0.75), Interval(0.99, 0.985, 1.0), Interval(0.9, 0.5, 1.3)
@@ -101,7 +102,9 @@ def test_without_images_it_depends_on_where_they_leave() -> None:
 def test_no_other_backend() -> None:
     report = made_report()
     alone = replace(report, backends=Backends("onnxruntime", "onnxruntime", (), (LEFT_OUT,), ()))
-    assert said(alone).startswith("No backend other than onnxruntime runs this bundle here.")
+    assert said(alone).startswith("No backend other than onnxruntime was named.")
+    tried = replace(alone, options=replace(report.options, backends=(ALL,)))
+    assert said(tried).startswith("No backend other than onnxruntime runs this bundle here.")
 
 
 @pytest.mark.parametrize("images", [0, 200])

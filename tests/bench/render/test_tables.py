@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from edgeexit_runtime.gate import NEVER
 from support.messages import missing
 from support.reports import made_energy, made_report
 
 from edgeexit.bench.render.latencies import percentile_cells, percentile_note
 from edgeexit.bench.render.scenarios import scenario_tables
 from edgeexit.bench.render.setup import warm_up_text
-from edgeexit.bench.render.tables import energy_table, runs_table, summary_table
+from edgeexit.bench.render.tables import energy_table, paths_table, runs_table, summary_table
 from edgeexit.bench.results.scenarios import (
     BatchRate,
     OfflineResult,
@@ -65,6 +66,14 @@ def test_the_summary_has_the_percentiles_that_the_other_tables_have() -> None:
     runs = {row[0]: row for group in runs_table(report.mixture).groups for row in group}
     assert rows["exit1"][3] != "-"
     assert rows["early exit"][3] == runs["early exit"][6] == "-"
+
+
+def test_paths_with_branches_that_early_exit_does_not_run_are_told() -> None:
+    report = made_report()
+    off = replace(report, bundle=replace(report.bundle, thresholds={"exit1": NEVER}))
+    for table in (summary_table, paths_table):
+        assert any("switched off: exit1" in note for note in table(off).notes)
+        assert not any("switched off" in note for note in table(report).notes)
 
 
 def test_the_best_batch_size_is_marked() -> None:
