@@ -174,7 +174,7 @@ def network_answers(pattern: str, runs: Path) -> tuple[dict[str, ExitPredictions
     checkpoint = load_checkpoint(folder(runs, pattern, 0) / "ckpt.pt")
     net, data = checkpoint.build(), load_data(checkpoint.data)
     answers = {split: predict(net, data.splits[split]) for split in ("val", "test")}
-    return answers, PathCosts.in_macs(network_cost(net).exits)
+    return answers, PathCosts.in_macs(network_cost(net))
 
 
 def network_population(

@@ -60,7 +60,7 @@ def network_areas(path: Path) -> list[ScoreArea]:
     for score in sorted(SCORES.names(), key=lambda name: name != SOFTMAX):
         net.score = score
         answers[score] = (predict(net, data.splits["val"]), predict(net, data.splits["test"]))
-    return compare_scores(answers, PathCosts.in_macs(network_cost(net).exits))
+    return compare_scores(answers, PathCosts.in_macs(network_cost(net)))
 
 
 def write_report(output: Path, found: Sequence[Sequence[ScoreArea]]) -> None:

@@ -14,7 +14,6 @@ The file is a report of ``edgeexit bench --json`` or the user's own JSON object,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from edgeexit_runtime.bundle.schema import SchemaError, decode
 
 from edgeexit.bench.results.report import BenchReport, load_report
 from edgeexit.bench.timing.paths import PathTimes
-from edgeexit.cost import ExitCost
+from edgeexit.cost import ExitCosts
 from edgeexit.errors import DataError
 from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.files import read_json
@@ -38,7 +37,7 @@ class _CostFile:
     baseline: float | None = None
 
 
-def path_costs(exits: Sequence[ExitCost], file: Path | None) -> tuple[PathCosts, str]:
+def path_costs(exits: ExitCosts, file: Path | None) -> tuple[PathCosts, str]:
     """Return the cost of each exit of a network, from a file or else Eq. 5, and its source.
 
     Raises:
@@ -46,7 +45,7 @@ def path_costs(exits: Sequence[ExitCost], file: Path | None) -> tuple[PathCosts,
     """
     if file is None:
         return PathCosts.in_macs(exits), "Eq. 5"
-    return load_costs(file, tuple(exit_.name for exit_ in exits)), str(file)
+    return load_costs(file, tuple(exit_.name for exit_ in exits.exits)), str(file)
 
 
 def load_costs(file: Path, exit_names: tuple[str, ...]) -> PathCosts:

@@ -76,7 +76,7 @@ def command(
     guarantee, gammas = found.guarantee, found.thresholds
     if options.thresholds is not None:
         gammas = _by_name(options.thresholds, predictions.exit_names[:-1])
-    costs = PathCosts.in_macs(found.costs.exits)
+    costs = PathCosts.in_macs(found.costs)
     judgement = judge(predictions, gammas, found.costs, costs)
     if options.as_json:
         held = guarantee if guarantee is not None and guarantee.holds_for(gammas) else None

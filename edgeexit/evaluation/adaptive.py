@@ -164,7 +164,7 @@ def evaluate_adaptive(
         raise ValueError(f"predictions of exits {predictions.exit_names}, costs of {names}")
     left_at = leaving_exits(predictions, thresholds)
     samples = len(left_at)
-    paid = PathCosts.in_macs(cost.exits).paid(thresholds)
+    paid = PathCosts.in_macs(cost).paid(thresholds)
     exits = tuple(
         ExitReport(
             name=exit_.name,

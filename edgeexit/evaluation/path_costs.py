@@ -8,7 +8,7 @@ exact and settings of equal cost compare equal.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate
@@ -16,7 +16,7 @@ from typing import Any
 
 from edgeexit_runtime.gate import saved_costs
 
-from edgeexit.cost import ExitCost
+from edgeexit.cost import ExitCosts
 from edgeexit.errors import DataError
 
 MACS = "MACs"
@@ -53,13 +53,13 @@ class PathCosts:
             )
 
     @classmethod
-    def in_macs(cls, exits: Sequence[ExitCost]) -> PathCosts:
+    def in_macs(cls, cost: ExitCosts) -> PathCosts:
         """Return the costs of Eq. 5 in MACs."""
         return cls(
-            tuple(exit_.name for exit_ in exits),
-            tuple(exit_.path_macs for exit_ in exits),
-            tuple(exit_.branch_macs for exit_ in exits),
-            exits[-1].macs,
+            tuple(exit_.name for exit_ in cost.exits),
+            tuple(exit_.path_macs for exit_ in cost.exits),
+            tuple(exit_.branch_macs for exit_ in cost.exits),
+            cost.baseline_macs,
         )
 
     @classmethod

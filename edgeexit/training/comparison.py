@@ -197,9 +197,7 @@ def compare_run(
     net = run.checkpoint.build(model)
     cost = network_cost(net)
     val = execution.predict(net, data.splits["val"])
-    front = search_thresholds(
-        val, PathCosts.in_macs(cost.exits), max_path_cost=limits.max_path_cost
-    )
+    front = search_thresholds(val, PathCosts.in_macs(cost), max_path_cost=limits.max_path_cost)
     thresholds = best_setting(front, limits).thresholds
     teacher, problem = _load_teacher(run, data, model)
     test, teacher_accuracy = _predict_taught(net, teacher, data, execution)

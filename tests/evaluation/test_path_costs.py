@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from edgeexit_runtime.gate import NEVER
 
-from edgeexit.cost import ExitCost
+from edgeexit.cost import ExitCost, ExitCosts
 from edgeexit.errors import DataError
 from edgeexit.evaluation import PathCosts
 
@@ -15,9 +15,14 @@ EXITS = (
 
 
 def test_equation_5() -> None:
-    costs = PathCosts.in_macs(EXITS)
+    costs = PathCosts.in_macs(ExitCosts(EXITS))
     assert (costs.paths, costs.branches, costs.stages) == ((14, 32, 48), (4, 3, 1), (10, 15, 15))
     assert (costs.baseline, costs.unit, costs.steps) == (41, "MACs", 1)
+
+
+def test_the_plain_backbone_may_be_cheaper_than_the_last_exit() -> None:
+    costs = PathCosts.in_macs(ExitCosts(EXITS, plain_macs=30))
+    assert costs.baseline == 30
 
 
 @pytest.mark.parametrize(
@@ -33,7 +38,7 @@ def test_equation_5() -> None:
 def test_branches_that_are_off_are_not_paid(
     thresholds: dict[str, float], paid: tuple[int, ...]
 ) -> None:
-    got = PathCosts.in_macs(EXITS).paid(thresholds)
+    got = PathCosts.in_macs(ExitCosts(EXITS)).paid(thresholds)
     assert got == dict(zip(("exit1", "exit2", "final"), paid, strict=True))
 
 

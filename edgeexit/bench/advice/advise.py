@@ -78,7 +78,7 @@ def _advise(
     validation, test = map(basis.predictions.take, halved)
     target = evaluate_adaptive(validation, now, exits).adaptive_accuracy
     by_latency = _choose(validation, costs, target)
-    by_eq5 = _choose(validation, PathCosts.in_macs(exits.exits), target)
+    by_eq5 = _choose(validation, PathCosts.in_macs(exits), target)
     best_ms, eq5_ms, now_ms = (
         _paid_ms(test, costs, thresholds) for thresholds in (by_latency, by_eq5, now)
     )

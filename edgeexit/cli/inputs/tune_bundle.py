@@ -74,7 +74,7 @@ class BundleTarget:
         if self.options.objective == LATENCY:
             costs, source = self._measure()
         else:
-            costs, source = path_costs(exits.exits, self.options.costs)
+            costs, source = path_costs(exits, self.options.costs)
         with ee.load(self.folder, **self.backend.chosen(self.samples.device)) as session:
             answers = {
                 split: predict_bundle_split(session, images, split, self.samples)

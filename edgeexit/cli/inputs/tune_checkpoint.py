@@ -73,7 +73,7 @@ class CheckpointTarget:
 
         net = self.checkpoint.build(self.network.factory())
         exits = network_cost(net)
-        costs, source = path_costs(exits.exits, self.options.costs)
+        costs, source = path_costs(exits, self.options.costs)
         data = load_samples(self.checkpoint, self.samples)
         calibration = self._calibrate(net, data) if self.options.calibrate else None
         answers = {} if calibration is None else {"val": calibration.predictions}
@@ -95,7 +95,7 @@ class CheckpointTarget:
         from edgeexit.thresholds.score_areas import compare_scores
 
         net = self.checkpoint.build(self.network.factory())
-        costs, _ = path_costs(network_cost(net).exits, self.options.costs)
+        costs, _ = path_costs(network_cost(net), self.options.costs)
         data = load_samples(self.checkpoint, self.samples)
         answers = {}
         for name in sorted(SCORES.names(), key=lambda name: name != SOFTMAX):

@@ -47,7 +47,7 @@ def choose_front(subject: Subject, most: int) -> list[Chosen]:
 @lru_cache(maxsize=64)  # several figures need it, and with many branches it takes seconds
 def _front(subject: Subject) -> Front:
     with prefixed(f"{subject.name}: ", TuningError):
-        return search_thresholds(subject.val, PathCosts.in_macs(subject.cost.exits))
+        return search_thresholds(subject.val, PathCosts.in_macs(subject.cost))
 
 
 def _on_test(subject: Subject, setting: Setting) -> Chosen:
