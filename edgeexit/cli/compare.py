@@ -91,10 +91,10 @@ def _compare(options: CompareOptions, limits: Limits, samples: SampleOptions) ->
     with progress_bar() as bar:
         task = bar.add_task("runs", total=len(finished))
         for run in finished:
-            if run.config.data not in loaded:
-                loaded[run.config.data] = load_samples(run.checkpoint, samples)
+            if run.checkpoint.data not in loaded:
+                loaded[run.checkpoint.data] = load_samples(run.checkpoint, samples)
             source = None if run.checkpoint.spec.is_registered else factory
-            data = loaded[run.config.data]
+            data = loaded[run.checkpoint.data]
             with prefixed(f"{run.name}: ", TuningError):
                 compared.append(compare_run(run, data, limits, execution, source))
             bar.advance(task)

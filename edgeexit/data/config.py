@@ -32,6 +32,8 @@ class DataConfig:
             set's default.
         resize: length in pixels of an image file's shorter side before the center crop, at least
             that of ``input_size``, at which a square image is not cropped; None for 256/224 of it.
+        fingerprint: that of the images that a network was made with, see
+            :attr:`edgeexit.data.ImageData.fingerprint`; None if they are not known.
     """
 
     name: str
@@ -46,6 +48,7 @@ class DataConfig:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     resize: int | None = None
+    fingerprint: str | None = None
 
     def __post_init__(self) -> None:
         if self.input_size is not None and min(self.input_size) < 1:

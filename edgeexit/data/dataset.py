@@ -46,6 +46,8 @@ class ImageData:
         left_out: number of files that are not images, by kind, see
             :class:`edgeexit_runtime.images.folder.FoundImages`.
         notes: further remarks for the user, in sentences.
+        fingerprint: digest of which images are in ``train`` and ``val``, set by
+            :func:`edgeexit.data.load_data`.
     """
 
     class_names: tuple[str, ...]
@@ -56,6 +58,7 @@ class ImageData:
     skipped: tuple[str, ...] | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    fingerprint: str = ""
 
 
 class ImageArrays(ImageDataset):

@@ -10,13 +10,17 @@ If images have no fixed size, ``@register_dataset(any_size=True)`` lets the netw
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar, overload
 
 import numpy as np
 from edgeexit_runtime.images.fitting import MODES
 
+from edgeexit.data.class_folders import Files
 from edgeexit.data.config import DataConfig
 from edgeexit.data.dataset import ImageData
 from edgeexit.errors import DataError
@@ -76,7 +80,7 @@ def has_any_size(name: str) -> bool:
 
 
 def load_data(config: DataConfig) -> ImageData:
-    """Load the data set that ``config`` names.
+    """Load the data set that ``config`` names; if its images changed since, a note says so.
 
     Raises:
         UnknownNameError: no data set has that name; the message suggests close matches.
@@ -95,7 +99,31 @@ def load_data(config: DataConfig) -> ImageData:
             "--skip-corrupt"
         )
     _check_labels(config.name, data)
-    return data
+    data = replace(data, fingerprint=_fingerprint(data, str(Path(config.data_dir or ""))))
+    if config.fingerprint in (None, data.fingerprint):
+        return data
+    note = (
+        f"{config.name}: the images to train and to choose on are not those that the network was "
+        "made with: if some were added or removed, others may have been trained on now"
+    )
+    return replace(data, notes=(*data.notes, note))
+
+
+def _fingerprint(data: ImageData, folder: str) -> str:
+    """Return a digest of the images in ``train`` and ``val``, by their paths or else their labels.
+
+    A folder that has moved as a whole has the same one.
+    """
+    digest = hashlib.sha256()
+    for split in ("train", "val"):
+        images = data.splits[split]
+        named = getattr(images, "files", None)
+        known: object = getattr(images, "labels", None)
+        if isinstance(named, Files):
+            inside = [path.removeprefix(folder).replace(os.sep, "/") for path in named.paths]
+            known = (named.labels, inside)
+        digest.update(repr((split, len(images), known)).encode())
+    return digest.hexdigest()[:16]
 
 
 def _check_labels(name: str, data: ImageData) -> None:

@@ -36,7 +36,7 @@ from edgeexit.plain_file import (
 )
 from edgeexit.scores import SOFTMAX, check_score
 
-FORMAT_VERSION = 4  # 1 had no temperatures, 2 no outputs, 3 no score
+FORMAT_VERSION = 5  # 1 had no temperatures, 2 no outputs, 3 no score, 4 no data.fingerprint
 DEFAULT_THRESHOLD = 0.9
 """Initial threshold of every branch, until others are chosen."""
 
@@ -208,7 +208,7 @@ def checkpoint_of(net: MultiExitNet, data: ImageData, config: DataConfig) -> Che
         preprocessing=data.preprocessing,
         class_names=data.class_names,
         thresholds=dict.fromkeys(net.spec.exit_names[:-1], DEFAULT_THRESHOLD),
-        data=replace(config, input_size=net.spec.input_size),
+        data=replace(config, input_size=net.spec.input_size, fingerprint=data.fingerprint or None),
         training={},
         metrics={},
     )

@@ -11,7 +11,7 @@ from edgeexit.training.network import check_model
 from edgeexit.training.record.folder import RunFolder
 from edgeexit.training.record.reports import TrainResult
 from edgeexit.training.record.same import (
-    check_same_classes,
+    check_same_images,
     check_same_options,
     check_same_teacher,
 )
@@ -71,7 +71,7 @@ def train(
         config = resolve(config, data, world.device.type, model)
         if saved is not None:
             check_same_options(folder.path, saved, config)
-            check_same_classes(folder.path, saved, data.class_names)
+            check_same_images(folder.path, saved, data)
             if len(saved.history) >= saved.epochs:
                 if progress is not None:
                     done = f"epoch {saved.epochs} of {saved.epochs} is done"

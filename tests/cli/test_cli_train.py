@@ -107,6 +107,10 @@ def test_resuming_with_something_else(arguments: list[str], images: Path, tmp_pa
         assert f"{option} starts a run; omit it to continue one" in refused(option, "imagenet")
     assert "was started with --epochs 1, got 5: omit the options" in refused("--epochs", "5")
     assert "--skip-corrupt off, got on: omit the options" in refused("--skip-corrupt")
+    first = min((images / "bright").iterdir())
+    added = first.rename(first.with_name("a copy.png"))
+    assert "was started with other images in train or val" in refused()
+    added.rename(first)
     (images / "dark").rename(images / "aa")  # as many classes, in another order
     assert "was started with class 0 named bright, got aa: give it the images" in refused()
 

@@ -40,6 +40,22 @@ def _contents(data: ImageData) -> dict[str, set[bytes]]:
     }
 
 
+def test_a_changed_folder_is_noted(tmp_path: Path) -> None:
+    config = _tree(tmp_path / "photos", ("",), count=30)
+    before = load_data(config)
+    trained = replace(config, fingerprint=before.fingerprint)
+    assert load_data(trained).notes == before.notes
+    trained_on = _contents(before)["train"]
+    moved = (tmp_path / "photos").rename(tmp_path / "moved")
+    assert load_data(replace(trained, data_dir=f"{moved}/")).notes == before.notes
+    (moved / "cat" / "000.png").unlink()
+    changed = load_data(replace(trained, data_dir=str(moved)))
+    assert "not those" in changed.notes[-1]
+    # the reason: images that were trained on are now in the other splits
+    found = _contents(changed)
+    assert trained_on & (found["val"] | found["test"])
+
+
 def test_sizes_are_the_papers_in_proportion(tmp_path: Path) -> None:
     config = _tree(tmp_path, ("",))
     data = load_data(config)

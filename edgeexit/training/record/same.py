@@ -1,4 +1,4 @@
-"""Checks that a resumed run has the same options, classes and teacher as before."""
+"""Checks that a resumed run has the same options, images and teacher as before."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from edgeexit_runtime.bundle.schema import encode
 
+from edgeexit.data import ImageData
 from edgeexit.errors import TrainingError
 from edgeexit.fitting import class_differences
 from edgeexit.training.record.folder import SavedRun
@@ -46,9 +47,15 @@ def check_same_options(folder: Path, saved: SavedRun, asked: TrainConfig) -> Non
         )
 
 
-def check_same_classes(folder: Path, saved: SavedRun, class_names: tuple[str, ...]) -> None:
-    """Raise TrainingError if the data has other classes now: labels would change meaning."""
-    for what in class_differences(saved.checkpoint.class_names, class_names):
+def check_same_images(folder: Path, saved: SavedRun, data: ImageData) -> None:
+    """Raise TrainingError if the data has other classes or images now.
+
+    Labels would change meaning, or images of ``val`` and ``test`` would be trained on.
+    """
+    different = class_differences(saved.checkpoint.class_names, data.class_names)
+    if saved.checkpoint.data.fingerprint not in (None, data.fingerprint):
+        different += ["other images in train or val"]
+    for what in different:
         raise TrainingError(
             f"{folder} was started with {what}: give it the images that it was started with, "
             "or choose another -o"
