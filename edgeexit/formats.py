@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from edgeexit_runtime.bundle.guarantee_entry import DISAGREEMENT, DROP, ERROR, Guarantee
+from edgeexit_runtime.gate import NEVER
 
 _RISKS = {
     DROP: "a drop in accuracy against the last exit",
@@ -35,11 +36,10 @@ def format_bare_cost(cost: float | None, unit: str) -> str:
 
 
 def format_threshold(threshold: float | None) -> str:
-    """Return a threshold, ``never`` if no image leaves there, an empty string for ``final``."""
+    """Return a threshold, ``never`` if the exit is switched off, an empty string for ``final``."""
     if threshold is None:
         return ""
-    # softmax values do not exceed 1
-    return "never" if threshold > 1 else f"{threshold:.7g}"
+    return "never" if threshold == NEVER else f"{threshold:.7g}"
 
 
 def format_fraction(fraction: float | None) -> str:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from edgeexit_runtime import Manifest
-from edgeexit_runtime.backends import AUTO
 from edgeexit_runtime.gate import NEVER
 from numpy.typing import NDArray
 
 from edgeexit.bench.advice.basis import Basis, halves
 from edgeexit.bench.results.advice import Advice, Choice, Gain
+from edgeexit.bench.results.backends import BackendChoice
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.timings import PathTiming
 from edgeexit.bench.timing.paths import PathTimes
@@ -179,12 +179,6 @@ def _gain(other_ms: NDArray[np.float64], ours_ms: NDArray[np.float64]) -> Gain:
 
 def _command(engine_dir: str | Path, target: float, options: BenchOptions) -> str:
     """Return the command that chooses thresholds for the backend that was measured."""
-    chosen = {
-        "--backend": None if options.backend == AUTO else options.backend,
-        "--providers": None if options.providers is None else ",".join(options.providers),
-        "--threads": options.threads,
-        "--device": options.device,
-    }
-    more = (word for item in chosen.items() if item[1] is not None for word in item)
     limits = ("--objective", "latency", "--min-accuracy", f"{target:.4f}")
-    return format_command("tune", "--engine-dir", engine_dir, *limits, *more)
+    backend = options.words(BackendChoice(options.backend))
+    return format_command("tune", "--engine-dir", engine_dir, *limits, *backend)

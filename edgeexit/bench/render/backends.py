@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 
 from edgeexit.bench.results.backends import BackendChoice, Backends, Fastest
@@ -14,7 +15,7 @@ from edgeexit.bench.results.mixture import (
 )
 from edgeexit.bench.results.options import ALL
 from edgeexit.bench.results.report import BenchReport
-from edgeexit.formats import Row, Table, named_numbers
+from edgeexit.formats import Row, Table, format_command, named_numbers
 from edgeexit.statistics import CONFIDENCE_LEVEL, Interval
 
 
@@ -24,7 +25,7 @@ def backends_text(report: BenchReport) -> Iterator[str]:
     if backends is None:
         return
     if backends.fastest:
-        yield _verdict(backends, report.mixture)
+        yield _verdict(report, backends)
     else:
         others = "was named" if report.options.backends != (ALL,) else "runs this bundle here"
         yield f"No backend other than {backends.measured} {others}."
@@ -76,7 +77,7 @@ def _cell(milliseconds: float, ratio: Interval | None = None) -> str:
     return f"{milliseconds:.3f}" + ("" if ratio is None else f"\n{ratio:.2f}")
 
 
-def _verdict(backends: Backends, mixture: Mixture | None) -> str:
+def _verdict(report: BenchReport, backends: Backends) -> str:
     found = backends.fastest
     names = {fastest.name for fastest in found}
     if len(names) > 1 or not all(fastest.ratio.is_faster for fastest in found):
@@ -87,15 +88,15 @@ def _verdict(backends: Backends, mixture: Mixture | None) -> str:
         f"image there and {it.next_ms:.3g} ms in {it.next_name}, a ratio of {it.ratio:.3f}"
         for it in found
     )
-    said = [
-        f"Load {name} on this device ({BackendChoice.parse(name).arguments}): {why}.",
-        *_how(backends, name, mixture),
-    ]
-    return " ".join(said)
+    loading = report.options.loading(BackendChoice.parse(name))
+    arguments = (f"{key}={json.dumps(it)}" for key, it in loading.items() if it is not None)
+    load = f"Load {name} on this device ({', '.join(arguments)}): {why}."
+    return " ".join([load, *_how(report, backends, name)])
 
 
-def _how(backends: Backends, name: str, mixture: Mixture | None) -> Iterator[str]:
+def _how(report: BenchReport, backends: Backends, name: str) -> Iterator[str]:
     """Yield caveats of a backend: its predictions, and the figures that were not measured on it."""
+    mixture = report.mixture
     if name != backends.auto:
         yield f'"auto" takes {backends.auto} here.'
     if name == backends.measured:
@@ -106,10 +107,8 @@ def _how(backends: Backends, name: str, mixture: Mixture | None) -> Iterator[str
             f"For {run.same_answers:.1%} of the images its label and exit are those of "
             f"{backends.measured}."
         )
-    yield (
-        f"All other figures are of {backends.measured}: 'edgeexit bench "
-        f"{BackendChoice.parse(name).options}' measures {name} alone."
-    )
+    command = format_command("bench", *report.options.words(BackendChoice.parse(name)))
+    yield f"All other figures are of {backends.measured}: '{command}' measures {name} alone."
 
 
 def _undecided(found: Sequence[Fastest]) -> str:

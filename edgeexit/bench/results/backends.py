@@ -40,18 +40,6 @@ class BackendChoice:
         """The text it was parsed from; its name in reports."""
         return self.backend if self.threads is None else f"{self.backend}:{self.threads}"
 
-    @property
-    def arguments(self) -> str:
-        """The arguments of :func:`edgeexit_runtime.load` that select it."""
-        threads = "" if self.threads is None else f", threads={self.threads}"
-        return f'backend="{self.backend}"{threads}'
-
-    @property
-    def options(self) -> str:
-        """The command-line options that select it."""
-        threads = "" if self.threads is None else f" --threads {self.threads}"
-        return f"--backend {self.backend}{threads}"
-
 
 @dataclass(frozen=True, slots=True)
 class BackendPaths:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from edgeexit_runtime.backends import AUTO
+
 from edgeexit.bench.results.backends import BackendChoice
 from edgeexit.bench.results.scenarios import SCENARIOS
 from edgeexit.errors import InputError
@@ -71,3 +73,12 @@ class BenchOptions:
             "threads": self.threads if choice.threads is None else choice.threads,
             "device": self.device,
         }
+
+    def words(self, choice: BackendChoice) -> list[str]:
+        """Return the command-line options that select one of the backends."""
+        found: list[str] = []
+        for name, value in self.loading(choice).items():
+            if value is not None and value != AUTO:
+                text = ",".join(value) if isinstance(value, tuple) else str(value)
+                found += [f"--{name}", text]
+        return found

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from edgeexit_runtime.gate import NEVER
 from support.messages import missing, refused
 from support.reports import baseline_and_early_exit, made_energy, made_report
 
@@ -204,6 +205,16 @@ def test_differences_of_the_setups_come_in_order() -> None:
         SetupDifference("onnxruntime on the device", "1.23.2", "1.24.0"),
     )
     assert comparison.warnings == ()
+
+
+def test_an_exit_that_is_off_differs_from_one_that_nobody_reaches() -> None:
+    """The branch of the latter is run, and costs time."""
+    first, second = (
+        replace(report, bundle=replace(report.bundle, thresholds={"exit1": threshold}))
+        for report, threshold in ((made_report(), 1.5), (made_report(), NEVER))
+    )
+    (difference,) = compare_reports(first, second).differences
+    assert difference == SetupDifference("thresholds", "exit1 1.5", "exit1 never")
 
 
 def test_other_networks_are_compared_with_a_warning() -> None:

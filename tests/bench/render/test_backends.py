@@ -9,7 +9,7 @@ import pytest
 from support.messages import missing
 from support.reports import made_report, made_run
 
-from edgeexit.bench import BenchReport, verdict
+from edgeexit.bench import BenchOptions, BenchReport, verdict
 from edgeexit.bench.render.backends import backends_table, backends_text
 from edgeexit.bench.render.report import sections
 from edgeexit.bench.results.backends import BackendPaths, Backends, Fastest, LeftOut
@@ -59,16 +59,19 @@ def load(images: int, *found: tuple[str, str, Interval]) -> str:
 def test_another_backend_is_the_one_to_load() -> None:
     assert not missing(
         load(200, (EARLY_EXIT, "openvino", CLEAR)),
-        *('Load openvino on this device (backend="openvino")', "early exit takes 0.7 ms an image"),
+        'Load openvino on this device (backend="openvino", threads=1): early exit takes 0.7 ms an',
         *("1 ms in onnxruntime", "0.700 [0.650, 0.750]", '"auto" takes onnxruntime'),
         "For 99.4% of the images its label and exit are those of onnxruntime",
-        *("--backend openvino", "Left out: tensorrt: no engine was built from stage1."),
+        "--backend openvino --threads 1'",
+        "Left out: tensorrt: no engine was built from stage1.",
     )
 
 
 def test_the_same_backend_with_one_thread_is() -> None:
-    text = load(0, (EARLY_EXIT, "onnxruntime:1", CLEAR))
-    assert not missing(text, '(backend="onnxruntime", threads=1)', "onnxruntime --threads 1")
+    report = with_backends(made_report(images=0), fastest(EARLY_EXIT, "onnxruntime:1", CLEAR))
+    text = said(replace(report, options=BenchOptions(device="cpu")))
+    assert '(backend="onnxruntime", threads=1, device="cpu")' in text
+    assert "'edgeexit bench --backend onnxruntime --threads 1 --device cpu'" in text
 
 
 def test_the_measured_one_is() -> None:
