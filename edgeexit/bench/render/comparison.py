@@ -83,11 +83,14 @@ def comparison_verdict(comparison: ReportComparison) -> str:
     if not known:
         return "No difference can be determined: the reports hold too few raw times for intervals."
     beyond = [figure for figure in known if figure.differs]
+    unknown = len(comparison.figures) - len(known)
+    not_judged = f" Without an interval, and not judged: {unknown} figures." if unknown else ""
     if not beyond:
         most = max(figure.noise for figure in known)
         return (
             f"No difference is larger than the noise (up to {most:.0%}): {comparison.second} is "
             f"neither faster nor slower than {comparison.first} as far as these runs can tell."
+            f"{not_judged}"
         )
     beyond.sort(key=lambda figure: (figure.name != EARLY_EXIT_NAME, figure.section == PATHS))
     said = "; ".join(_difference_text(figure) for figure in beyond[:LISTED])
@@ -104,7 +107,7 @@ def comparison_verdict(comparison: ReportComparison) -> str:
             "The reports record the same set-up: the state of the device differs, or something "
             "that they do not record; run both again."
         )
-    return " ".join(lines)
+    return " ".join(lines) + not_judged
 
 
 def _difference_text(figure: ComparedFigure) -> str:

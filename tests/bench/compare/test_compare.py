@@ -297,6 +297,9 @@ def test_streams_are_compared_by_their_leading_percentile() -> None:
     assert stream.differs is True
     offline = figures["offline", "early exit", "samples/s"]
     assert (offline.ratio, offline.differs, offline.second_is_better) == (0.5, None, False)
+    assert "not judged: 1 figures" in comparison_verdict(comparison)
+    even = compare_reports(first, replace(first, scenarios=scenarios(2.0, 0)))
+    assert not missing(comparison_verdict(even), "No difference", "not judged: 1 figures")
 
 
 def test_percentiles_that_the_reports_do_not_know_are_left_out() -> None:
