@@ -155,12 +155,18 @@ class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if activations:
             made = (tensor for tensors in results for tensor in tensors)
             self._activations.update({_address(t): t.untyped_storage() for t in made})
-        if func.is_view or func is torch.ops.aten._unsafe_view.default:
+        if _is_view(func):
             return
         if activations:
             self.activation_bytes += _bytes(activations) + _bytes(results[0])
         if func._overloadpacket not in self._counted and not _is_left_out(func):
             self.uncounted.add(str(func._overloadpacket))
+
+
+def _is_view(func: OpOverload) -> bool:
+    if func is torch.ops.aten._unsafe_view.default:
+        return True
+    return func.is_view or torch.Tag.inplace_view in func.tags
 
 
 def _is_left_out(func: OpOverload) -> bool:

@@ -104,7 +104,7 @@ def load_data(config: DataConfig) -> ImageData:
         return data
     note = (
         f"{config.name}: the images to train and to choose on are not those that the network was "
-        "made with: if some were added or removed, others may have been trained on now"
+        "made with: val and test may now hold images that it was trained on"
     )
     return replace(data, notes=(*data.notes, note))
 

@@ -20,6 +20,7 @@ from torch.utils.data import Dataset, Subset
 from edgeexit.data.splits import stratified_split
 from edgeexit.evaluation.predictions import ExitPredictions, predict, run_batches
 from edgeexit.models.multi_exit import MultiExitNet
+from edgeexit.scores import SOFTMAX
 
 BINS = 15
 """Number of bins of equal width, as in the paper cited above."""
@@ -127,9 +128,10 @@ def calibrate(
     The logits of that half are kept in memory, N/2 x K x 4 bytes for each exit.
 
     Args:
-        net: the network, whose temperatures are set.
+        net: the network, whose temperatures are set. Its score is that of the predictions; the
+            errors are of the softmax, since no other score is a probability.
         dataset: samples that the network was not trained on.
-        before: the network's predictions for all of them without temperatures.
+        before: predictions for all of them without temperatures, by the largest softmax value.
         batch_size, device, workers: see :func:`edgeexit.evaluation.predict`.
 
     Raises:
@@ -139,11 +141,15 @@ def calibrate(
     options: dict[str, Any] = {"batch_size": batch_size, "device": device, "workers": workers}
     logits, targets = collect_logits(net, Subset(dataset, fitting.tolist()), **options)
     net.temperatures = {name: fit_temperature(of_exit, targets) for name, of_exit in logits.items()}
-    after = predict(net, Subset(dataset, held_out.tolist()), **options)
+    held = Subset(dataset, held_out.tolist())
+    predictions = predict(net, held, **options)
+    score, net.score = net.score, SOFTMAX
+    after = predictions if score == SOFTMAX else predict(net, held, **options)
+    net.score = score
     return Calibration(
         dict(net.temperatures),
         len(fitting),
         expected_calibration_error(before.take(held_out)),
         expected_calibration_error(after),
-        after,
+        predictions,
     )

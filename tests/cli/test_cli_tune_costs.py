@@ -204,6 +204,12 @@ def test_fitted_on_one_half_and_judged_on_the_other(checkpoint: Path, calibrated
         assert calibration[f"expected_calibration_error_{kind}"] == pytest.approx(errors, abs=1e-6)
 
 
+def test_the_calibration_error_is_of_the_softmax(checkpoint: Path, calibrated: Path) -> None:
+    options = ("--calibrate", "--score", "entropy", "--max-drop", "0.5", "--dry-run", "--json")
+    by_entropy = invoke.json("tune", checkpoint, *options)
+    assert by_entropy["calibration"] == load_checkpoint(calibrated).metrics["tuning"]["calibration"]
+
+
 def test_temperatures_are_used_from_then_on(
     calibrated: Path, tiny_checkpoint: Callable[[str], Checkpoint], tmp_path: Path
 ) -> None:

@@ -305,6 +305,7 @@ def test_operators_that_the_definition_leaves_out_are_not_named() -> None:
         x = F.silu(F.hardswish(F.gelu(x), inplace=True), inplace=True)
         x = F.prelu(F.softmax(F.elu(x), dim=1), torch.full((1,), 0.1))
         x = F.normalize(F.interpolate(F.avg_pool2d(x, 2), scale_factor=2.0, mode="bilinear"))
+        x = x.unsqueeze_(1).squeeze_(1).transpose_(2, 3)
         x = F.pixel_shuffle(torch.stack([x, x.flip(1)], 2).flatten(1, 2), 2)
         return x.clamp(0, 6).roll(1, 2).amax((2, 3), keepdim=True).sigmoid() * x.masked_fill(
             x > 3, 0.0

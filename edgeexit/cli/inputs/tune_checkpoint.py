@@ -129,12 +129,15 @@ class CheckpointTarget:
     def _calibrate(self, net: MultiExitNet, data: ImageData) -> Calibration:
         from edgeexit.devices import resolve_device
         from edgeexit.evaluation.calibration import calibrate
+        from edgeexit.scores import SOFTMAX
 
-        net.temperatures = {}
+        net.temperatures, net.score = {}, SOFTMAX
+        before = predict_split(net, data, "val", self.samples)
+        net.score = self.checkpoint.score
         return calibrate(
             net,
             data.splits["val"],
-            predict_split(net, data, "val", self.samples),
+            before,
             batch_size=self.samples.batch_size,
             device=resolve_device(self.samples.device),
             workers=self.samples.workers,
