@@ -8,15 +8,19 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from edgeexit_runtime import load_manifest
+from PIL import Image
 from support.command_line import invoke
 from support.messages import missing
 from support.own_exits import Internal
 from support.own_onnx import SIZE, internal
+
+from edgeexit.errors import ExportError
 
 WITHOUT_TORCH = """
 import sys
@@ -30,7 +34,7 @@ main(sys.argv[1:], prog_name="edgeexit")
 def test_split_works_where_torch_is_not_installed(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (20, *SIZE[1:], 3), np.uint8)
     np.save(tmp_path / "images.npy", pixels)
-    (tmp_path / "names.txt").write_text("\n".join("abcde") + "\n", encoding="utf-8")
+    (tmp_path / "names.txt").write_text("\n".join("abcde") + "\n", encoding="utf-8-sig")
     internal().save(tmp_path)
     words = ["split", "m.onnx", "--images", "images.npy", "--class-names", "names.txt"]
     words += ["--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25", "--precision", "fp16"]
@@ -48,6 +52,7 @@ def test_split_works_where_torch_is_not_installed(tmp_path: Path) -> None:
     assert manifest.class_names == tuple("abcde")
     assert manifest.preprocessing.std == (0.25,) * 3
     assert "torch" not in manifest.versions
+    assert "trained on  unknown" in invoke.ok("inspect", str(tmp_path / "out")).output
     assert manifest.model.branches == "own+own"
     assert "20 images" in result.stdout
     assert "edgeexit tune --engine-dir out/" in result.stdout
@@ -76,6 +81,31 @@ def test_what_the_file_does_not_say(
     result = invoke("split", "m.onnx", *words)
     assert bool(words) == bool(result.exit_code)
     assert not missing(result.output, *facts)
+
+
+def test_images_of_every_folder_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where images leave is recorded, too: those of the first classes alone would be no measure."""
+    for label, name in enumerate("abcde"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(10):
+            image = Image.new("RGB", SIZE[1:], (50 * label, number, 0))
+            image.putpixel((1, 1), (255, 255, 255))  # of one color alone it would be refused
+            image.save(tmp_path / "photos" / name / f"{number}.png")
+    looked_at: list[Any] = []
+
+    def write(*arguments: Any, **_: Any) -> None:
+        looked_at.extend(arguments[3])
+        raise ExportError("seen enough")
+
+    monkeypatch.setattr("edgeexit.export.writing.write_bundle", write)
+    internal().save(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    words = ("--images", "photos", "--samples", "20", "--mean", "0,0,0", "--std", "1,1,1")
+    assert "seen enough" in invoke("split", "m.onnx", *words).output
+    assert len(looked_at) == 20
+    assert len({float(image[0, 0, 0]) for image in looked_at}) == 5
 
 
 def test_bundle_of_a_file_is_tuned_measured_and_asked(

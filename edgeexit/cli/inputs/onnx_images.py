@@ -116,10 +116,10 @@ class ProofOptions(DataOptions):
             notes += ("verified on random images alone; give --images or --dataset to use yours",)
             return ProofImages(samples, "random values", preprocessing, names, notes=notes)
         found = load_calibration_images(
-            self.images, preprocessing, max_pixels=self.max_pixels or MAX_PIXELS
+            self.images, preprocessing, max_pixels=self.max_pixels or MAX_PIXELS, most=count
         )
         return ProofImages(
-            found.images[:count],
+            found.images,
             found.source,
             preprocessing,
             names,
@@ -155,7 +155,7 @@ class ProofOptions(DataOptions):
         if self.class_names is None:
             return tuple(map(str, range(count)))
         try:
-            with self.class_names.open(encoding="utf-8") as file:
+            with self.class_names.open(encoding="utf-8-sig") as file:  # Windows puts a mark first
                 names = tuple(file.read(MAX_NAMES_BYTES).split("\n"))
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{self.class_names}: cannot be read as text ({error})") from error

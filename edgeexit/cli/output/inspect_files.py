@@ -141,7 +141,7 @@ def _exported(kind: str, about: Manifest | SingleFile) -> _Written:
         about.precision,
         about.preprocessing.input_size,
         model.num_classes,
-        str(about.data.get("name")),
+        str(about.data.get("name", "unknown")),
         about.score,
         about.thresholds,
         about.guarantee,

@@ -89,6 +89,7 @@ def test_an_answer_in_both_forms() -> None:
         (request(shape=6), "images: expected a shape of sizes"),
         (request(data="x"), "images: expected data, a list, got 'str'"),
         (request(data=[[1, 2], [3]]), "images: expected data of one shape"),
+        (request(data=IMAGES.transpose(0, 2, 3, 1).tolist()), r"flat or nested as \[2, 3, 1, 1\]"),
         (request(data=["a"] * 6), "images: expected 6 numbers in data"),
         (request(data=None), "images: expected data, a list, got 'NoneType'"),
         (request(parameters=[]), "parameters: expected an object"),

@@ -10,7 +10,7 @@ ALL, CLASSIFIER = "all", "classifier"
 EXTENTS = (ALL, CLASSIFIER)
 CALIBRATION_METHODS = ("minmax", "entropy", "percentile")
 DYNAMIC = "dynamic"
-"""No ranges were measured: a classifier's inputs are rounded to the range of each batch."""
+"""No ranges were measured: a classifier's inputs are rounded to the range of each image."""
 FALLBACKS = ("fp32", "fp16")
 CPU, GPU = "cpu", "gpu"
 ENGINES = (CPU, GPU)

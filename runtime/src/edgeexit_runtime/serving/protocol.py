@@ -137,7 +137,7 @@ def _images(tensor: Any, tail: bytes) -> NDArray[np.float32]:
     count = math.prod(shape)
     images: NDArray[np.float32]
     if size is None:
-        images = _from_json(tensor.get("data"), count).reshape(shape)
+        images = _from_json(tensor.get("data"), shape).reshape(shape)
         return images
     if size != len(tail) or size != 4 * count:
         raise InputError(
@@ -148,17 +148,17 @@ def _images(tensor: Any, tail: bytes) -> NDArray[np.float32]:
     return images
 
 
-def _from_json(data: Any, count: int) -> NDArray[np.float32]:
-    """Return the numbers of a flat or nested list."""
+def _from_json(data: Any, shape: list[int]) -> NDArray[np.float32]:
+    """Return the numbers of a flat list, or of one nested as the shape."""
     _expect(isinstance(data, list), f"{IMAGES}: expected data, a list", type(data).__name__)
     try:
         values = np.array(data)
     except ValueError as error:  # lists of different lengths
         raise InputError(f"{IMAGES}: expected data of one shape") from error
-    if values.dtype.kind not in "fiu" or values.size != count:
+    if values.dtype.kind not in "fiu" or values.shape not in (tuple(shape), (math.prod(shape),)):
         raise InputError(
-            f"{IMAGES}: expected {count} numbers in data, by its shape, got {values.size} "
-            f"of {values.dtype}"
+            f"{IMAGES}: expected {math.prod(shape)} numbers in data, flat or nested as {shape}, "
+            f"got {values.dtype} {values.shape}"
         )
     with np.errstate(over="ignore"):  # the session refuses infinity later
         return values.astype(np.float32)
