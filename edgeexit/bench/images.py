@@ -36,12 +36,14 @@ class BenchImages:
         images: (N, C, H, W) float32, normalized, C-contiguous, N at least 1.
         labels: (N,) int64; None if unknown.
         notes: lines about the source, such as how many of its files were skipped.
+        manifest: of the bundle that they were prepared for; None if unknown.
     """
 
     source: str
     images: NDArray[np.float32]
     labels: NDArray[np.int64] | None
     notes: tuple[str, ...] = ()
+    manifest: Manifest | None = None
 
     def __post_init__(self) -> None:
         if len(self.images) == 0:
@@ -84,7 +86,7 @@ def images_from_dataset(
     images = np.stack([image.numpy() for image, _ in chosen])
     labels = np.array([label for _, label in chosen], np.int64)
     notes += describe_data(config.name, data)
-    return BenchImages(f"{config.name} (test)", images, labels, notes)
+    return BenchImages(f"{config.name} (test)", images, labels, notes, manifest)
 
 
 def images_from_folder(
@@ -111,7 +113,7 @@ def images_from_folder(
     paths = [found.paths[index] for index in chosen]
     pixels = np.stack([read_pixels(path, manifest.preprocessing, max_pixels) for path in paths])
     labels = None if known is None else np.array([known[index] for index in chosen], np.int64)
-    return BenchImages(str(folder), manifest.preprocessing(pixels), labels, found.notes)
+    return BenchImages(str(folder), manifest.preprocessing(pixels), labels, found.notes, manifest)
 
 
 def images_from_npz(file: str | Path, manifest: Manifest, samples: int, seed: int) -> BenchImages:
@@ -138,7 +140,7 @@ def images_from_npz(file: str | Path, manifest: Manifest, samples: int, seed: in
         file, manifest.preprocessing, lambda count: _choose(count, samples, seed), classes
     )
     notes = () if found.doubt is None else (f"{file}: {found.doubt}",)
-    return BenchImages(str(file), found.images, found.labels, notes)
+    return BenchImages(str(file), found.images, found.labels, notes, manifest)
 
 
 def _choose(count: int, samples: int, seed: int) -> list[int]:

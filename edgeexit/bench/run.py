@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from edgeexit_runtime import Manifest
+from edgeexit_runtime import Manifest, load_manifest
 from edgeexit_runtime.progress import Progress, ignore_progress
 from numpy.typing import NDArray
 
@@ -29,7 +29,7 @@ from edgeexit.bench.timing.opened import Opened, open_candidates
 from edgeexit.bench.timing.passes import take_passes
 from edgeexit.bench.timing.paths import PathTimes, measure_paths
 from edgeexit.bench.timing.scenarios import check_scenarios, measure_scenarios
-from edgeexit.errors import InputError
+from edgeexit.errors import BundleError, InputError
 from edgeexit.statistics.drift import Drift, find_drift
 
 if TYPE_CHECKING:
@@ -56,10 +56,12 @@ def run_bench(
             this machine's.
 
     Raises:
-        BundleError: the folder holds no bundle, or one without the plain backbone.
+        BundleError: the folder holds no bundle, or one without the plain backbone, or it was
+            replaced while it was opened.
         BackendError: the backend is not available.
         InputError: the images or the model of ``versus`` do not fit the bundle, images are
-            missing or too few for a scenario, or a named backend cannot run the bundle.
+            missing, too few for a scenario, or prepared for another bundle, or a named backend
+            cannot run the bundle.
         DataError: the file of ``versus`` is no ONNX model.
     """
     check_scenarios(images, options)
@@ -89,6 +91,7 @@ def _measure(
     shown = _noise(manifest, options.seed) if images is None else images
     image = shown.images[:1]
     explainer = _explainer(engine_dir, opened, image) if options.explain else None
+    _check_one_bundle(engine_dir, opened, shown)
     turns = [] if explainer is None else [*explainer.turns]
     turns += [turn for other in opened.backends for turn in other.turns(image)]
     times = measure_paths(session, baseline, image, options, progress, turns)
@@ -130,6 +133,23 @@ def _explainer(engine_dir: str | Path, opened: Opened, image: NDArray[np.float32
     from edgeexit.bench.roofline.explain import explainer_of  # imports onnx
 
     return explainer_of(engine_dir, opened.early_exit.session, opened.baseline.session, image)
+
+
+def _check_one_bundle(engine_dir: str | Path, opened: Opened, images: BenchImages) -> None:
+    """Check that all that was opened, one after another, is of the bundle that is there now."""
+    now = load_manifest(engine_dir)
+    candidates = [opened.early_exit, *(other.candidate for other in opened.backends)]
+    baselines = [opened.baseline.session, *(other.baseline for other in opened.backends)]
+    if not all(candidate.session.manifest == now for candidate in candidates) or not all(
+        baseline.manifest.exits == (now.baseline,) for baseline in baselines
+    ):
+        raise BundleError(f"{engine_dir}: was replaced while it was opened; run it again")
+    made = images.manifest or now
+    if (made.preprocessing, made.class_names) != (now.preprocessing, now.class_names):
+        raise InputError(
+            f"{images.source}: prepared for a bundle with other preprocessing or classes than "
+            f"{engine_dir}; choose the images again"
+        )
 
 
 def _noise(manifest: Manifest, seed: int) -> BenchImages:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import edgeexit_runtime as ee
 import numpy as np
 import pytest
 from edgeexit_runtime.progress import ignore_progress
+from edgeexit_runtime.testing import edit_manifest
 from edgeexit_runtime.timing.calls import summarize
 from edgeexit_runtime.timing.turns import MIN_ROUNDS, Turn, take_turns
 from numpy.typing import NDArray
@@ -194,6 +196,33 @@ def test_images_of_another_size(bundle: Path) -> None:
     images = BenchImages("test", np.zeros((2, 3, 4, 4), np.float32), None)
     with pytest.raises(InputError, match=r"expected shape \(N, 3, 8, 8\), got \(1, 3, 4, 4\)"):
         run_bench(bundle, images, QUICK)
+
+
+def test_images_that_were_prepared_for_another_bundle(bundle: Path, leaving_at: LeavingAt) -> None:
+    """As if it was replaced while the images were read; after `tune` it is the same bundle."""
+    manifest = ee.load_manifest(bundle)
+    tuned, brighter = (
+        replace(manifest, expected=None, max_batch=7),
+        replace(manifest, preprocessing=replace(manifest.preprocessing, mean=(0.75,) * 3)),
+    )
+    pixels = leaving_at(EXITS, LABELS)
+    run_bench(bundle, BenchImages("photos", pixels, None, manifest=tuned), QUICK)
+    with pytest.raises(InputError, match="photos: prepared for a bundle with other"):
+        run_bench(bundle, BenchImages("photos", pixels, None, manifest=brighter), QUICK)
+
+
+def test_parts_of_two_bundles_are_not_compared(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = ee.load
+
+    def replaced(folder: Path, **options: Any) -> ee.Session:
+        edit_manifest(folder, lambda manifest: manifest["baseline"].update(path_macs=1))
+        return load(folder, **options)
+
+    monkeypatch.setattr("edgeexit.bench.timing.opened.load", replaced)
+    with pytest.raises(BundleError, match="was replaced while it was opened"):
+        run_bench(bundle, None, QUICK)
 
 
 def test_a_benchmark_and_its_page_need_neither_torch_nor_the_command_line(

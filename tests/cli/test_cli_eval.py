@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -161,6 +162,24 @@ def test_a_bundle_is_evaluated_by_its_own_graphs(bundle: Path, backend: str) -> 
     expected = evaluate_adaptive(predictions, manifest.thresholds, bundle_costs(manifest))
     about = {"engine_dir": str(bundle), "dataset": "digits", "split": "val"}
     assert json.loads(result.stdout) == {**about, **encode(expected), "guarantee": None}
+
+
+def test_a_bundle_that_is_replaced_while_images_are_loaded(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answers are those of the bundle whose thresholds and costs are shown."""
+    folder = Path(shutil.copytree(bundle, tmp_path / "out"))
+    words = ("--engine-dir", folder, "--dataset", "other", "--json")
+
+    def load(config: DataConfig) -> ImageData:
+        shutil.rmtree(folder, ignore_errors=True)
+        return load_data(DATA)
+
+    entry = registry.DatasetEntry(load, any_size=False)
+    monkeypatch.setitem(registry._DATASETS._values, "other", entry)
+    expected = json.loads(run.ok("--engine-dir", bundle, "--json").stdout)
+    shown = {**expected, "engine_dir": str(folder), "dataset": "other"}
+    assert json.loads(run.ok(*words).stdout) == shown
 
 
 def test_a_bundle_at_other_thresholds_and_what_ran_it(bundle: Path) -> None:

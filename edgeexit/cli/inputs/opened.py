@@ -94,9 +94,9 @@ def open_bundle(folder: Path, backend: BackendOptions, samples: SampleOptions) -
 
     from edgeexit.cost import bundle_costs
 
-    manifest = ee.load_manifest(folder)
-    data = bundle_data(folder, manifest, samples)
     with ee.load(folder, **backend.chosen(samples.device)) as session:
+        manifest = session.manifest  # a file read apart could be of a bundle that replaced it
+        data = bundle_data(folder, manifest, samples)
         yield Opened(
             manifest.model.backbone,
             manifest.model.branches,
