@@ -71,7 +71,9 @@ def load_dark_knowledge(
         checkpoint = load_checkpoint(path)
     _check_fits(path, checkpoint, data)
     source = _own_copy(model) if not checkpoint.spec.is_registered else None
-    return DarkKnowledge(checkpoint.build(source), str(path))
+    named = class_differences(data.class_names, checkpoint.class_names)
+    origin = f"{path}: expected {named[0]}; classes are compared by number" if named else str(path)
+    return DarkKnowledge(checkpoint.build(source), origin)
 
 
 def _public(config: TrainConfig, data: ImageData) -> DarkKnowledge:

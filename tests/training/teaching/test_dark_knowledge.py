@@ -136,6 +136,14 @@ def test_a_teacher_of_other_images(plain: Path, tiny_config: MakeConfig) -> None
         load_dark_knowledge(config, load_data(config.data), None)
 
 
+def test_a_teacher_with_other_names_of_classes(plain: Path, tiny_config: MakeConfig) -> None:
+    config = tiny_config(distill="dk", teacher=str(plain))
+    swapped = replace(load_data(config.data), class_names=("lower", "upper"))
+    assert "class 0 named lower, got upper" in load_dark_knowledge(config, swapped, None).source
+    same = load_dark_knowledge(config, load_data(config.data), None)
+    assert same.source == str(plain)
+
+
 def test_a_network_with_its_teacher_keeps_its_score(plain: Path, tiny_config: MakeConfig) -> None:
     net, images = load_checkpoint(plain).build(), load_data(tiny_config().data).splits["val"]
     net.score = "margin"
