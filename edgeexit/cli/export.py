@@ -27,7 +27,7 @@ from edgeexit.cli.inputs.samples import DataOptions, load_samples, spread_sample
 from edgeexit.cli.options.bundle import BundleOptions, required_thresholds_option
 from edgeexit.cli.options.fields import PATH, argument, flag, option, takes
 from edgeexit.cli.options.quantize import QuantizeOptions
-from edgeexit.cli.options.shared import DEFAULT_BUNDLE
+from edgeexit.cli.options.shared import DEFAULT_BUNDLE, refuse
 from edgeexit.cli.output.export import print_summary, report_json
 from edgeexit.cli.output.pack import (
     packed_json,
@@ -86,6 +86,8 @@ class ExportCommandOptions(BundleOptions):
             check_file_name(self.output)
         elif self.form == TRITON:
             check_new(self.output)
+        if self.form != SINGLE:
+            refuse(("required_thresholds",), "goes with --format single")
 
     def engines(self, is_for_cpus: bool) -> EngineChoice:
         """Return which engines to build, none of a bundle for CPUs or of another form."""

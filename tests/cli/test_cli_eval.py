@@ -197,7 +197,16 @@ def test_a_bundle_at_other_thresholds_and_what_ran_it(bundle: Path) -> None:
         (["a.pt", "--device", "gpu"], "--device: expected one of auto, cpu, cuda, got 'gpu'"),
         (["--engine-dir", "out", "--model", "a:b"], "--model goes with a checkpoint"),
         (["--engine-dir", "out", "--batch-size", "8"], "--batch-size goes with a checkpoint"),
+        (["--engine-dir", "out", "--weights-key", "k"], "--weights-key goes with a checkpoint"),
+        (["--engine-dir", "out", "--new-classifier"], "--new-classifier goes with a checkpoint"),
+        (["--engine-dir", "out", "--mean", "0.5"], "--mean goes with a checkpoint"),
+        (["--engine-dir", "out", "--std", "0.5"], "--std goes with a checkpoint"),
+        (["--engine-dir", "out", "--resize", "32"], "--resize goes with a checkpoint"),
     ],
 )
 def test_what_does_not_go_together(options: list[str], expected: str) -> None:
     assert expected in run.refused(*options, code=2)
+
+
+def test_a_bundle_in_place_of_a_checkpoint(bundle: Path) -> None:
+    assert f"edgeexit eval --engine-dir {bundle}" in run.refused(bundle, code=2)

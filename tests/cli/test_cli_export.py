@@ -59,6 +59,7 @@ def test_another_folder_named_out_is_not_touched(
         (("--opset", "21"), "21 is not in the range 18<=x<=20", 2),
         (("--dataset", "digit"), "unknown data set 'digit': did you mean digits?", 2),
         (("--dataset", "cifar10", "--data-dir", "nowhere"), "nowhere", 1),
+        (("--required-thresholds",), "--required-thresholds goes with --format single", 2),
     ],
 )
 def test_mistakes(

@@ -188,7 +188,7 @@ def test_images_in_class_folders_have_labels(bundle: Path, tmp_path: Path) -> No
         (("--max-error", "0.1", "--max-cost", "1M"), "--max-cost does not go with a guarantee"),
         (("--max-error", "0.1", "--plot", "a.png"), "--plot does not go with a guarantee"),
         (("--max-error", "0.1", "--front", "a.csv"), "--front does not go with a guarantee"),
-        (("--max-drop", "0.1", "--images", "photos"), "--images goes with a guarantee"),
+        (("--max-drop", "0.1", "--images", "photos"), "or --max-drop with --confidence"),
         (("--max-error", "0.1", "--images", "photos"), "--images goes with --engine-dir"),
         (("--max-drop", "0.01", "--confidence", "0.95"), "give 598 or more"),
     ],

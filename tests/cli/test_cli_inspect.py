@@ -249,6 +249,14 @@ def test_bad_input_is_explained_without_a_traceback(
     assert message in inspect.refused(*arguments, code=2)
 
 
+def test_a_folder_is_no_unknown_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("run", "resnet20"):
+        (tmp_path / name).mkdir()
+    assert "run/manifest.json: no such file" in inspect.refused("run")
+    assert "resnet20" in succeed("resnet20"), "the backbone, not the folder"
+
+
 @pytest.mark.slow
 def test_the_examples_of_the_help_work(
     own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -8,13 +8,18 @@ from typing import Any
 
 import click
 from edgeexit_runtime.backends import AUTO, BACKENDS
+from edgeexit_runtime.bundle.manifest import MANIFEST_NAME
 
 from edgeexit.cli.options import typed
 from edgeexit.cli.options.fields import option
 from edgeexit.cli.options.shared import AT_LEAST_1, DEVICES, refuse
+from edgeexit.formats import format_command
 
 OF_BUNDLES = ("backend", "providers", "threads")
-OF_CHECKPOINTS = ("model", "outputs", "input_size", "batch_size")
+OF_CHECKPOINTS = (
+    *("model", "outputs", "weights_key", "new_classifier", "input_size", "mean", "std", "resize"),
+    "batch_size",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,11 @@ def check_options_of(path: Path | None, engine_dir: Path | None) -> None:
     if engine_dir is not None:
         refuse(OF_CHECKPOINTS, "goes with a checkpoint")
         return
+    context = click.get_current_context()
+    if path is not None and (path / MANIFEST_NAME).exists():
+        command = format_command(str(context.info_name), "--engine-dir", path)
+        raise click.UsageError(f"{path} is a bundle, which is given so: {command}")
     refuse(OF_BUNDLES, "goes with --engine-dir")
-    device = click.get_current_context().params["device"]
+    device = context.params["device"]
     if device not in DEVICES:
         raise click.UsageError(f"--device: expected one of {', '.join(DEVICES)}, got {device!r}")

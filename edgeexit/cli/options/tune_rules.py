@@ -10,7 +10,6 @@ from edgeexit.cli.options.backend import check_options_of
 from edgeexit.cli.options.limits import LIMITS
 from edgeexit.cli.options.shared import refuse
 from edgeexit.cli.options.tune import ALL, LATENCY, TuneOptions
-from edgeexit.formats import format_command
 
 _DATA_SET = ("dataset", "data_dir", "download")
 _GUARANTEE = ("confidence", "max_error", "max_disagreement")
@@ -26,9 +25,6 @@ def check_together(options: TuneOptions) -> None:
         InputError, WriteError: a plot's suffix is not that of a picture; a file cannot be written.
     """
     check_options_of(options.path, options.engine_dir)
-    if options.path is not None and (options.path / "manifest.json").exists():
-        command = format_command("tune", "--engine-dir", options.path)
-        raise click.UsageError(f"{options.path} is a bundle, which is tuned with: {command}")
     _refuse_pairs(options)
     _check_risks(options)
     _check_files(options)
@@ -44,7 +40,11 @@ def _refuse_pairs(options: TuneOptions) -> None:
             "does not go with a guarantee (--confidence): omit one of them",
         )
     else:
-        refuse(("images",), f"goes with a guarantee: {_RISK_OPTIONS}")
+        refuse(
+            ("images",),
+            "goes with a guarantee: --max-error, --max-disagreement, or --max-drop with "
+            "--confidence",
+        )
     if options.images is not None:
         refuse(_DATA_SET, "does not go with --images, which replaces the data set")
     if options.engine_dir is not None:

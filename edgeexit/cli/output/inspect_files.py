@@ -46,10 +46,13 @@ class _Written:
 
 
 def is_written(reference: str) -> bool:
-    """Whether it is the path of a file or of a bundle; any folder with a ``/`` at the end is."""
+    """Whether it is the path of a file or folder; a bundle alone may be named as a backbone is."""
     path = Path(reference)
-    is_path = path.is_dir() and reference.endswith("/")
-    return is_path or path.is_file() or (path / MANIFEST_NAME).is_file()
+    if path.is_dir() and not (path / MANIFEST_NAME).is_file():
+        from edgeexit.models import list_backbones
+
+        return reference not in list_backbones()
+    return path.is_dir() or path.is_file()
 
 
 def print_written(path: Path, as_json: bool) -> None:

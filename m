@@ -1,0 +1,1 @@
+fatal: Not possible to fast-forward, aborting.
