@@ -1,1 +1,0 @@
-fatal: Not possible to fast-forward, aborting.
