@@ -87,6 +87,7 @@ export class Session {
       Object.assign(tensors, await this.#run(manifest.stages[index], tensors));
       const isLast = index === manifest.exits.length - 1;
       const threshold = isLast ? 0 : this.thresholds[exit.name];
+      checkThreshold(exit.name, threshold);
       if (threshold === NEVER) continue;
       const limit = new this.#ort.Tensor("float32", Float32Array.of(threshold), [1]);
       const gate = await this.#run(exit, { ...tensors, threshold: limit }, ["threshold"]);
@@ -127,15 +128,22 @@ export class Session {
   }
 }
 
+/** Rejects what is no threshold: no confidence reaches NaN or undefined. */
+export function checkThreshold(name, value) {
+  if (!(value >= 0 && value <= NEVER))
+    throw new Error(`thresholds: ${name}: expected 0 to 1, or ${NEVER} for never, got ${value}`);
+}
+
 /**
  * Converts pixels, uint8 (N, H, W, stride) of the network's input size, to the input of infer.
- * @param stride bytes per pixel: 3 for RGB, 4 for RGBA as from canvases, 1 for grey
+ * @param stride bytes per pixel: 3 for RGB, 4 for RGBA as from canvases, 1 for grey; a network of one
+ *   channel reads the first byte, so colours must be turned to grey before
  */
 export function preprocess(pixels, { input_size: [channels, height, width], mean, std }, stride) {
   const area = height * width;
   const count = pixels.length / (area * stride);
-  if (!Number.isInteger(count))
-    throw new Error(`pixels: expected ${area * stride} bytes an image, got ${pixels.length}`);
+  if (!Number.isInteger(count) || stride < channels)
+    throw new Error(`pixels: expected ${area * Math.max(stride, channels)} bytes an image, got ${pixels.length} of ${stride} a pixel`);
   const round = Math.fround; // same operations as the Python runtime, in float32
   const images = new Float32Array(count * channels * area);
   for (let c = 0; c < channels; c++) {

@@ -1,6 +1,6 @@
 // Runs a single file of `edgeexit pack --required-thresholds` with any onnxruntime for JavaScript:
 // an image that leaves early skips the rest, which is in conditional branches of the file's graph.
-import { exactProducts, MAX_CONFIDENCE, preprocess, product } from "./edgeexit.mjs";
+import { checkThreshold, exactProducts, MAX_CONFIDENCE, preprocess, product } from "./edgeexit.mjs";
 
 const PREFIX = "edgeexit."; // of metadata keys
 
@@ -42,6 +42,7 @@ class SingleFile {
       throw new Error(`images: expected finite float32, ${step} an image, got ${images.length}`);
     const { class_names, exits } = this.manifest;
     const order = exits.map((exit) => exit.name).filter((name) => name in this.thresholds);
+    order.forEach((name) => checkThreshold(name, this.thresholds[name]));
     const values = Float32Array.from(order, (name) => this.thresholds[name]);
     const more = order.length ? { thresholds: new this.#ort.Tensor("float32", values, [order.length]) } : {};
     const answers = [];

@@ -157,6 +157,49 @@ def test_exits_that_are_switched_off(bundles: dict[str, Path], frames: Path) -> 
     assert set(exits) == {"exit2", "final"}
 
 
+UNFIT = """
+import { Session } from "EDGEEXIT";
+const graph = { inputs: [{ name: "images" }] };
+const preprocessing = { input_size: [3, 1, 1], mean: [0, 0, 0], std: [1, 1, 1] };
+const manifest = {
+  max_batch: 1, preprocessing, class_names: ["a"],
+  stages: ["stage1", "stage2"].map((name) => ({ name, graph })),
+  exits: [{ name: "exit1", threshold: 0.5, graph }, { name: "final", threshold: 0, graph }],
+};
+const gate = { confidence: { data: [0.4] }, label: { data: [0] }, exits: { data: [0] } };
+const names = ["stage1", "stage2", "exit1", "final"];
+const parts = names.map((name) => [name, { run: async () => gate }]);
+const session = new Session({ Tensor: class {} }, manifest, new Map(parts));
+async function told(work) {
+  try {
+    console.log((await work())[0].exit);
+  } catch (error) {
+    console.log(error.message);
+  }
+}
+const pixels = session.preprocess(new Uint8Array(3), 3);
+await told(() => session.infer(pixels));
+for (const thresholds of [{ exit1: Number("high") }, { exit_1: 0.5 }, { exit1: 3 }]) {
+  session.thresholds = thresholds;
+  await told(() => session.infer(pixels));
+}
+await told(() => session.preprocess(new Uint8Array(3), 1));
+"""
+
+
+@needs()
+def test_thresholds_and_pixels_that_do_not_fit() -> None:
+    """No image left at a threshold that was no number, nor at one with a mistyped name."""
+    script = UNFIT.replace("EDGEEXIT", (WEB / "edgeexit.mjs").as_uri())
+    result = node("--input-type=module", "--eval", script)
+    assert result.stderr == ""
+    answer, *refused = result.stdout.splitlines()
+    assert answer == "final"
+    for value, line in zip(("NaN", "undefined", "3"), refused, strict=False):
+        assert line == f"thresholds: exit1: expected 0 to 1, or 2 for never, got {value}"
+    assert refused[3:] == ["pixels: expected 3 bytes an image, got 3 of 1 a pixel"]
+
+
 def change(manifest: dict[str, Any], *place: Any, to: Any) -> None:
     for key in place[:-1]:
         manifest = manifest[key]
