@@ -36,7 +36,9 @@ LAYER = (
     ("Sub", "features least", "above"),
     ("ReduceMax", "above last_axis", "range"),
     ("Mul", "range per_level", "even_step"),
-    ("Max", "even_step least_step", "step"),
+    ("ReduceSum", "above last_axis", "total"),
+    ("Mul", "total none", "nothing"),
+    ("Sum", "even_step least_step nothing", "step"),
     ("Div", "above step", "quotient"),
     ("Round", "quotient", "rounded"),
     ("Cast", "rounded", "levels"),
@@ -51,6 +53,8 @@ LAYER = (
 
 With an image's least feature l and step s, features x (N, inputs) are rounded to levels
 q = (x - l) / s; with rounded weights W, x W is then s (q W) + l (the sums of W's columns).
+A feature that is NaN becomes 0 in the cast, and the engines' minimum and maximum skip it; the sum
+of all, times 0, makes the step NaN.
 
 A QuantizeLinear with a scale per image would be one node instead of three, but OpenVINO 2026.4
 computes it wrong for batches.
@@ -64,6 +68,7 @@ CASTS: dict[str, dict[str, Any]] = {
 CONSTANTS: dict[str, NDArray[Any]] = {
     "last_axis": np.array([-1], np.int64),
     "per_level": np.array(1 / 255, np.float32),
+    "none": np.array(0, np.float32),
     "least_step": np.array(np.finfo(np.float32).tiny, np.float32),  # where all features are equal
     "levels_zero_point": np.array(0, np.uint8),
     "zero_point": np.array(MIDDLE, np.uint8),

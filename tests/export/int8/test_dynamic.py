@@ -90,3 +90,17 @@ def test_features_that_are_all_the_same(run: Run) -> None:
     features = np.array([[0.0], [-3.0]], np.float32).repeat(INPUTS, axis=1)
     logits = run(quantized_product(weight), features)
     np.testing.assert_allclose(logits, features @ weight, rtol=1e-6)
+
+
+@pytest.mark.parametrize("place", [0, 5, INPUTS - 1])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_feature_that_is_not_finite_is_not_rounded_away(
+    run: Run, weight: NDArray[np.float32], value: float, place: int
+) -> None:
+    features = np.random.default_rng(0).random((2, INPUTS)).astype(np.float32)
+    content = quantized_product(weight)
+    alone = run(content, features[1:])
+    features[0, place] = value
+    logits = run(content, features)
+    assert np.isnan(logits[0]).all()
+    np.testing.assert_array_equal(logits[1:], alone)
