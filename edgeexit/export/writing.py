@@ -19,6 +19,7 @@ from edgeexit_runtime.bundle.guarantee_entry import Guarantee
 from edgeexit_runtime.bundle.manifest import (
     FINAL,
     MANIFEST_NAME,
+    MAX_BATCH,
     SCHEMA_VERSION,
     ExitEntry,
     GraphEntry,
@@ -63,8 +64,8 @@ class ExportOptions:
     def __post_init__(self) -> None:
         if self.opset not in OPSETS:
             raise ExportError(f"opset: expected {OPSETS[0]} to {OPSETS[-1]}, got {self.opset}")
-        if self.max_batch < 1:
-            raise ExportError(f"max batch: expected 1 or more, got {self.max_batch}")
+        if not 1 <= self.max_batch <= MAX_BATCH:
+            raise ExportError(f"max batch: expected 1 to {MAX_BATCH}, got {self.max_batch}")
         least = self.precision.least_opset
         if self.opset < least:
             raise ExportError(

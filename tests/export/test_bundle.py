@@ -96,8 +96,10 @@ def test_only_bundles_are_replaced(
 def test_options_out_of_range() -> None:
     with pytest.raises(ExportError, match="opset: expected 18 to 20, got 21"):
         ExportOptions(PRECISIONS["fp32"], opset=21)
-    with pytest.raises(ExportError, match="max batch: expected 1 or more, got 0"):
+    with pytest.raises(ExportError, match="max batch: expected 1 to 2147483647, got 0"):
         ExportOptions(PRECISIONS["fp32"], max_batch=0)
+    with pytest.raises(ExportError, match="max batch: expected 1 to 2147483647, got 2147483648"):
+        ExportOptions(PRECISIONS["fp32"], max_batch=2**31)
 
 
 def test_no_samples_no_proof(checkpoint: Checkpoint, tmp_path: Path) -> None:

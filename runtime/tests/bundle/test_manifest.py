@@ -191,7 +191,8 @@ ALONE = "baseline: expected no stage and the images as its one input"
         ("exits.1.threshold", GONE, "exits[1].threshold: missing"),
         ("exits.1.threshold", "0", 'exits[1].threshold: expected a finite number, got "0"'),
         ("schema_version", True, "schema_version: expected an integer, got true"),
-        ("max_batch", 0, "max_batch: expected 1 or more, got 0"),
+        ("max_batch", 0, "max_batch: expected 1 to 2147483647, got 0"),
+        ("max_batch", 2**31, "max_batch: expected 1 to 2147483647, got 2147483648"),
         ("exits.0.threshold", 2.5, "exits[0]: threshold: expected 0 to 2.0, got 2.5"),
         (
             f"{TENSOR}.dtype",

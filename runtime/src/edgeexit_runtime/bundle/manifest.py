@@ -23,7 +23,6 @@ from edgeexit_runtime.bundle.schema import (
     check_keys,
     check_model_file,
     check_name,
-    check_positive,
     check_range,
     check_text,
     decode,
@@ -52,6 +51,7 @@ UINT8 = "uint8"
 DTYPES = ("float32", "float16", "int32", "int64", UINT8, "bool")
 MAX_RANK, MAX_VALUES = 8, 2**31 - 1
 """Limits of one sample of a tensor."""
+MAX_BATCH = 2**31 - 1  # Triton's field has 32 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ class Manifest:
 
     def __post_init__(self) -> None:
         check_choice("precision", self.precision, PRECISIONS)
-        check_positive("max_batch", self.max_batch)
+        check_range("max_batch", self.max_batch, 1, MAX_BATCH)
         check_text("versions", *self.versions, *self.versions.values())
         check_name(self.score, "score")
         _check_names(self)
