@@ -44,8 +44,8 @@ def command(options: PackOptions, data: DataOptions) -> None:
     Everything behind an exit is in the branch of an If, so an image that leaves early does not pay
     for it. Inputs are images, float32 (N, C, H, W), and thresholds; outputs are labels,
     confidences, exits and logits. A batch takes the time of its hardest image, and every image gets
-    the answer that it would get alone. Before the file is written, its decisions are compared with
-    the bundle's on validation images.
+    the answer that it would get alone, up to rounding. Before the file is written, its decisions
+    are compared with the bundle's on validation images.
 
     \b
     Examples:

@@ -38,7 +38,7 @@ class BundleOptions:
     )
     score: str | None = option(
         "Confidence of an exit: its largest softmax value, the difference of the two "
-        "largest, or 1 - entropy / maximum entropy.  [default: the checkpoint's; softmax]",
+        "largest, or 1 - entropy / maximum entropy.  [default: a checkpoint's own, else softmax]",
         metavar="softmax|margin|entropy",
     )
     max_batch: int = option(
