@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from edgeexit_runtime.bundle.schema import encode
-from edgeexit_runtime.errors import printable
+from edgeexit_runtime.errors import MESSAGE_CHARACTERS, printable
 
 from edgeexit.formats import Table
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 MORE_THAN_ANY = 10_000  # columns, more than any terminal has
-NOTE_CHARACTERS = 400
 
 
 def console() -> Console:
@@ -76,7 +75,7 @@ def print_json(value: Any) -> None:
 def print_notes(notes: Iterable[str]) -> None:
     """Print lines about images on stderr, with unprintable characters of names escaped."""
     for note in notes:
-        remark(printable(note, NOTE_CHARACTERS))
+        remark(printable(note, MESSAGE_CHARACTERS))
 
 
 def print_table(table: Table, out: Console | None = None) -> None:

@@ -167,13 +167,15 @@ def test_the_options_defaults_are_the_configurations() -> None:
     shared = [name for name, value in fields.items() if value is not dataclasses.MISSING]
     assert len(shared) == 25
     assert {name: options[name] for name in shared} == {name: fields[name] for name in shared}
-    data = {f.name: f.default for f in dataclasses.fields(DataConfig) if f.name != "name"}
+    data = {f.name: f.default for f in dataclasses.fields(DataConfig)}
+    del data["name"], data["fingerprint"]
     assert {name: options[name] for name in data} == data
 
 
 def test_every_field_of_the_configuration_has_an_option() -> None:
     fields = {f.name for kind in (TrainConfig, DataConfig) for f in dataclasses.fields(kind)}
-    assert fields - {"data", "name"} <= {str(parameter.name) for parameter in command.params}
+    options = {str(parameter.name) for parameter in command.params}
+    assert fields - {"data", "name", "fingerprint"} <= options
 
 
 def test_the_help_names_what_there_is() -> None:

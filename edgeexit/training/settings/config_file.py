@@ -23,6 +23,7 @@ else:
     import tomli as tomllib
 
 DATA = "data"
+NOT_OPTIONS = (DATA, "fingerprint")  # a table of its own; a fact about the images of a run
 MAX_BYTES = 1 << 20
 TITLE = "# How this run was trained."
 HEADER = TITLE + " The same again: edgeexit train --config {name} -o other/\n"
@@ -89,7 +90,7 @@ def _parse(path: Path) -> dict[str, Any]:
 
 def _checked(path: Path, kind: type[Any], given: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     hints = typing.get_type_hints(kind)
-    known = [f.name for f in fields(kind) if f.name != DATA]
+    known = [f.name for f in fields(kind) if f.name not in NOT_OPTIONS]
     options = {}
     for name, value in given.items():
         if name not in known:

@@ -6,7 +6,8 @@ on stderr and exits with ``exit_code``; it never shows a traceback for one of th
 
 from __future__ import annotations
 
-MESSAGE_CHARACTERS = 400
+MESSAGE_CHARACTERS = 1000
+"""Most of a message, which may name a long path three times: the file, and commands to run."""
 
 
 def printable(text: str, limit: int | None = None) -> str:

@@ -67,7 +67,8 @@ def test_every_field_differs_from_its_default() -> None:
     config = _different()
     for part in (config, config.data):
         for item in dataclasses.fields(part):
-            if item.name not in ("pretrained", "outputs"):  # exclude init and exits
+            # pretrained excludes init, outputs exits, and the fingerprint is no option
+            if item.name not in ("pretrained", "outputs", "fingerprint"):
                 assert getattr(part, item.name) != item.default, item.name
 
 
@@ -86,6 +87,7 @@ def test_a_file_may_set_a_few_options(tmp_path: Path) -> None:
         (b"zzz = 3", "unknown option 'zzz': known: accumulate, amp, backbone, batch"),
         (b"epochs = 'three'", 'epochs: expected an integer, got "three"; correct the file'),
         (b"[data]\nnames = 'x'", "unknown option 'data.names': did you mean data.name"),
+        (b"[data]\nfingerprint = 'x'", "unknown option 'data.fingerprint'"),
         (b"data = 3", "expected a table, got 3"),
         (b"#" * (1 << 21), "more than 1048576 bytes; give the config.toml of a run"),
     ],
