@@ -116,12 +116,13 @@ def _fingerprint(data: ImageData, folder: str) -> str:
     """
     digest = hashlib.sha256()
     for split in ("train", "val"):
-        images = data.splits[split]
+        images = data.splits.get(split, ())
         named = getattr(images, "files", None)
-        known: object = getattr(images, "labels", None)
+        # plain numbers, as arrays are shortened in text and other sequences are an address
+        known = np.asarray(getattr(images, "labels", ())).tolist()
         if isinstance(named, Files):
-            inside = [path.removeprefix(folder).replace(os.sep, "/") for path in named.paths]
-            known = (named.labels, inside)
+            inside = (path.removeprefix(folder).replace(os.sep, "/") for path in named.paths)
+            known = named.labels, [path.lstrip("/") for path in inside]  # of ".", none has a slash
         digest.update(repr((split, len(images), known)).encode())
     return digest.hexdigest()[:16]
 

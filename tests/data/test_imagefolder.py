@@ -56,6 +56,19 @@ def test_a_changed_folder_is_noted(tmp_path: Path) -> None:
     assert trained_on & (found["val"] | found["test"])
 
 
+@pytest.mark.parametrize("splits", [("",), ("train", "val")])
+def test_a_folder_is_the_same_by_every_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, splits: tuple[str, ...]
+) -> None:
+    root = tmp_path / "photos"
+    config = _tree(root, splits)
+    (tmp_path / "link").symlink_to(root)
+    monkeypatch.chdir(root)
+    paths = (str(root), ".", f"../{root.name}/", "../link")
+    found = {load_data(replace(config, data_dir=path)).fingerprint for path in paths}
+    assert len(found) == 1
+
+
 def test_sizes_are_the_papers_in_proportion(tmp_path: Path) -> None:
     config = _tree(tmp_path, ("",))
     data = load_data(config)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from collections import UserList
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from edgeexit_runtime.images.preprocess import Preprocessing
@@ -89,6 +91,25 @@ def _labelled(labels: list[int]) -> Callable[[DataConfig], ImageData]:
         return ImageData(("a", "b"), preprocessing, arrays, dict.fromkeys(["train"], arrays))
 
     return load
+
+
+def test_a_fingerprint_is_of_the_labels_whatever_holds_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    labels = [number % 2 for number in range(2000)]
+    changed = [*labels[:1000], 1, *labels[1001:]]
+
+    def fingerprint(held: Any) -> str:
+        data = _labelled(labels)(DataConfig("mine"))
+        data.splits["train"].labels = held  # type: ignore[attr-defined]
+        entry = registry_module.DatasetEntry(lambda _: data, any_size=False)
+        monkeypatch.setitem(registry_module._DATASETS._values, "mine", entry)
+        return load_data(DataConfig("mine")).fingerprint
+
+    expected = fingerprint(labels)
+    for kind in (np.array, torch.tensor, lambda it: list(np.array(it)), UserList):
+        assert fingerprint(kind(labels)) == expected
+        assert fingerprint(kind(changed)) != expected
 
 
 @pytest.mark.parametrize(("labels", "wrong"), [([0, 1, 2], 2), ([-1, 0, 1], -1)])

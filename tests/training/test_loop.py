@@ -20,7 +20,7 @@ from edgeexit.models import registry as model_registry
 from edgeexit.models.weights.fitting import LoadedWeights
 from edgeexit.training import load_checkpoint, stored_config, train
 from edgeexit.training.record.reports import EpochRecord, StepStatus, best_record
-from edgeexit.training.settings.config_file import write_config
+from edgeexit.training.settings.config_file import read_options, write_config
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -64,6 +64,14 @@ def test_the_configuration_is_stored_resolved(tmp_path: Path, tiny_config: MakeC
     assert stored["device"] in ("cpu", "cuda")
     assert stored["lr"] == 0.01
     assert stored_config(tmp_path).data.input_size == (3, 8, 8)
+
+
+def test_a_run_on_the_data_of_a_checkpoint(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    config = tiny_config(epochs=1)
+    data = load_checkpoint(train(config, tmp_path / "first").checkpoint).data
+    train(replace(config, data=data), tmp_path / "run")
+    assert read_options(tmp_path / "run" / "config.toml")["data"]["name"] == "tiny"
+    assert train(config, tmp_path / "run", resume=True).finished_before
 
 
 def test_the_best_checkpoint_has_the_accuracy_that_it_states(

@@ -55,6 +55,7 @@ def resolve(
             config.data,
             input_size=data.preprocessing.input_size,
             augmentation=data.augmentation,
+            fingerprint=None,  # of another network, whose data these are
         ),
         device=device,
         channels_last=config.is_registered

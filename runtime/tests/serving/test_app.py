@@ -7,6 +7,7 @@ import io
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from edgeexit_runtime.errors import BackendError, DeviceLostError
 from edgeexit_runtime.serving.app import BODIES, DECODERS, LARGE_BODY
 from edgeexit_runtime.serving.batching import RefusedError
-from edgeexit_runtime.testing import edit_manifest, images_leaving_at
+from edgeexit_runtime.testing import CHAIN, edit_manifest, images_leaving_at, write_bundle
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
@@ -305,6 +306,26 @@ def test_a_file_that_was_decoded_for_another_bundle(
     reply = service.post("/predict", file.getvalue(), content_type="image/png").json
     assert reply["exit"] == "exit1"
     edit_manifest(bundle, lambda manifest: manifest["preprocessing"].update(mean=[1.0, 0.4, 0.3]))
+    _reload_while_decoding(service, monkeypatch)
+    reply = service.post("/predict", file.getvalue(), content_type="image/png").json
+    assert (reply["exit"], reply["confidence"]) == ("final", 0.3333)
+    assert metric(service, 'edgeexit_reloads_total{result="done"}') == 1
+
+
+def test_a_file_that_was_decoded_for_a_bundle_of_another_size(
+    running: Run, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = running()
+    size = (3, 6, 5)
+    preprocessing = replace(CHAIN.preprocessing, input_size=size)
+    stages = tuple(tuple(replace(it, shape=size) for it in stage) for stage in CHAIN.stages)
+    write_bundle(bundle, replace(CHAIN, preprocessing=preprocessing, stages=stages))
+    _reload_while_decoding(service, monkeypatch)
+    assert service.post("/predict", picture(), content_type="image/png").status == 200
+    assert service.get("/v2/models/edgeexit").json["inputs"][0]["shape"] == [-1, 3, 6, 5]
+
+
+def _reload_while_decoding(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     load, reloads = ImageFile.ImageFile.load, []
 
     def load_slowly(self: ImageFile.ImageFile) -> Any:
@@ -313,6 +334,3 @@ def test_a_file_that_was_decoded_for_another_bundle(
         return load(self)
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", load_slowly)
-    reply = service.post("/predict", file.getvalue(), content_type="image/png").json
-    assert len(reloads) == 1
-    assert (reply["exit"], reply["confidence"]) == ("final", 0.3333)

@@ -149,9 +149,14 @@ class _Paths:
                 images = await run_in_threadpool(
                     prepare, [io.BytesIO(body)], preprocessing, self._options.max_pixels
                 )
-            answer = await self._classify(images)
-            if answer.manifest.preprocessing == preprocessing:  # else the bundle was replaced
-                return answer
+            try:
+                answer = await self._classify(images)
+            except InputError:
+                if self._service.batcher.manifest.preprocessing == preprocessing:
+                    raise
+            else:
+                if answer.manifest.preprocessing == preprocessing:  # else the bundle was replaced
+                    return answer
 
     async def _classify(self, images: NDArray[np.float32]) -> Answer:
         check_images(images, self._service.batcher.manifest.preprocessing.input_size)
