@@ -17,7 +17,7 @@ from edgeexit_runtime.bundle.guarantee_entry import Guarantee
 from edgeexit_runtime.bundle.manifest import Manifest
 from edgeexit_runtime.deadline import DeadlineLoop, check_deadline
 from edgeexit_runtime.errors import InputError
-from edgeexit_runtime.field.drift import LEVEL, Drift, find_drift
+from edgeexit_runtime.field.drift import DOUBT, LEVEL, Drift, find_drift
 from edgeexit_runtime.field.statistics import Statistics, Tally
 from edgeexit_runtime.gate import (
     ExitAnswers,
@@ -220,14 +220,15 @@ class Session:
         of one video are not.
 
         Args:
-            level: upper bound on the probability of ever reporting a drift where there is none.
+            level: upper bound on the probability of ever reporting a drift where there is none, at
+                least :data:`~edgeexit_runtime.field.drift.DOUBT`: no p-value is below it.
 
         Raises:
             InputError: the bundle has no expected counts at these thresholds, or ``level`` is not
-                above 0 and below 1.
+                DOUBT or more and below 1.
         """
-        if not 0 < level < 1:
-            raise InputError(f"level: expected above 0 and below 1, got {level!r}")
+        if not DOUBT <= level < 1:
+            raise InputError(f"level: expected {DOUBT} or more and below 1, got {level!r}")
         with self._lock:
             expected, cells, starts = self.expected, self._tally.cells(), self._tally.starts()
         if expected is None:

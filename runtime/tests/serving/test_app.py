@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,9 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edgeexit_runtime.errors import BackendError, DeviceLostError
+from edgeexit_runtime.errors import BackendError, DeviceLostError, InputError
 from edgeexit_runtime.serving.app import BODIES, DECODERS, LARGE_BODY
 from edgeexit_runtime.serving.batching import RefusedError
+from edgeexit_runtime.serving.options import ServeOptions
 from edgeexit_runtime.testing import CHAIN, edit_manifest, images_leaving_at, write_bundle
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
@@ -143,6 +145,25 @@ def test_large_bodies_are_read_as_small_ones(running: Run) -> None:
     assert len(data(infer(running(), images), "labels")) == 500
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"max_wait_ms": math.inf},
+        {"max_wait_ms": math.nan},
+        {"timeout_s": math.inf},
+        {"timeout_s": math.nan},
+        {"deadline_ms": 0.0},
+        {"deadline_ms": math.nan},
+        {"port": 65536},
+        {"port": -1},
+    ],
+)
+def test_options_that_no_request_could_be_answered_with(option: dict[str, Any]) -> None:
+    (name,) = option
+    with pytest.raises(InputError, match=name):
+        ServeOptions(**option)
+
+
 # how much it holds
 
 
@@ -257,7 +278,8 @@ def test_metrics(running: Run) -> None:
     assert metric(service, 'edgeexit_confidence_bucket{exit="exit1",le="0.2"}') == 0
 
 
-def test_metrics_tell_of_a_drift(running: Run, bundle: Path) -> None:
+@pytest.mark.parametrize("sessions", [2, 12])
+def test_metrics_tell_of_a_drift(running: Run, bundle: Path, sessions: int) -> None:
     counts = [0, 0, 0, 500, *[0] * 6]
     expected = {
         "images": 1500,
@@ -267,10 +289,10 @@ def test_metrics_tell_of_a_drift(running: Run, bundle: Path) -> None:
     }
     assert b"drift" not in running().get("/metrics").body
     edit_manifest(bundle, lambda manifest: manifest.update(expected=expected))
-    service = running(sessions=2)
+    service = running(sessions=sessions)
     assert metric(service, "edgeexit_drift_p_value") == 1
     images = np.zeros((64, 3, 4, 4), np.float32)  # unlike the shelf, all unsure
-    for _ in range(8):
+    for _ in range(4 * sessions):
         infer(service, images)
     assert metric(service, "edgeexit_drift_p_value") < 0.01
 

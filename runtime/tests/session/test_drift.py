@@ -152,8 +152,10 @@ def test_a_session_tests_what_it_has_answered(bundle: Path) -> None:
         for _ in range(60):
             session.infer(images_leaving_at([2, 2, 2, 2]))
         assert session.drift(level=0.05).seen
-        with pytest.raises(ee.InputError, match="level: expected above 0 and below 1, got 1"):
+        with pytest.raises(ee.InputError, match=r"level: expected 0\.001 or more .*, got 1"):
             session.drift(level=1)
+        with pytest.raises(ee.InputError, match=r"got 0\.0005"):  # which no p-value would reach
+            session.drift(level=0.0005)
         session.thresholds = {"exit1": 0.7, "exit2": 0.7}
         assert session.expected is None
         with pytest.raises(ee.InputError, match="at these thresholds"):

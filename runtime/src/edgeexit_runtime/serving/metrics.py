@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 from edgeexit_runtime.bundle.expected_entry import CONFIDENCE_EDGES
+from edgeexit_runtime.field.drift import DOUBT
 from edgeexit_runtime.field.statistics import ExitStatistics
 from edgeexit_runtime.serving.batching import Batcher
 
@@ -59,7 +60,7 @@ class Metrics:
         images = CounterMetricFamily("edgeexit_images", "Images answered", labels=["exit"])
         cut = CounterMetricFamily("edgeexit_cut_short", "Of these, by a deadline", labels=["exit"])
         confidences = HistogramMetricFamily(
-            "edgeexit_confidence", "Confidences of answers", labels=["exit"]
+            "edgeexit_confidence", "Confidences of answers, below each edge", labels=["exit"]
         )
         sessions = self._batcher.sessions
         seen = [session.statistics().exits for session in sessions]
@@ -73,8 +74,9 @@ class Metrics:
         yield cut
         yield confidences
         if sessions[0].expected is not None:
-            # each session has seen its own images: as many tests as sessions
-            p_value = min(1.0, len(sessions) * min(one.drift().p_value for one in sessions))
+            # each session has seen its own images: as many tests as sessions, of one expectation
+            least = min(one.drift().p_value for one in sessions)
+            p_value = min(1.0, len(sessions) * (least - DOUBT) + DOUBT)
             yield GaugeMetricFamily("edgeexit_drift_p_value", "1: images are as expected", p_value)
 
 

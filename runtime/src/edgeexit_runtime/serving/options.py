@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgeexit_runtime.deadline import check_deadline
 from edgeexit_runtime.errors import InputError
+
+LONGEST_S = 86_400
+"""Locks cannot wait for any time, such as infinity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,12 @@ class ServeOptions:
         for name in ("sessions", "max_batch", "queue", "max_bytes", "max_pixels"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: expected 1 or more, got {getattr(self, name)}")
-        if self.max_wait_ms < 0 or self.timeout_s <= 0:
+        if not 0 <= self.port < 2**16:
+            raise InputError(f"port: expected 0 to {2**16 - 1}, got {self.port}")
+        if not (0 <= self.max_wait_ms <= LONGEST_S * 1000 and 0 < self.timeout_s <= LONGEST_S):
             raise InputError(
-                "max_wait_ms, timeout_s: expected 0 or more and above 0, got "
-                f"{self.max_wait_ms} and {self.timeout_s}"
+                f"max_wait_ms, timeout_s: expected 0 or more and above 0, at most {LONGEST_S} s, "
+                f"got {self.max_wait_ms} and {self.timeout_s}"
             )
+        if self.deadline_ms is not None:
+            check_deadline(self.deadline_ms)
