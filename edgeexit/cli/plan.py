@@ -77,6 +77,8 @@ class PlanOptions(UntrainedOptions):
             return
         if not self.patterns:
             raise click.UsageError("expected --branches, such as 3+2+1,4g+3g+2g, or --times")
+        if "none" in self.patterns:
+            raise click.UsageError("--branches: none has no exits to plan; omit it")
         if self.bundle_out is not None:
             refuse(
                 ("accuracies", "duration", "as_json"),
@@ -129,6 +131,10 @@ def command(options: PlanOptions, backend: BundleBackendOptions) -> None:
         network = ["--model", options.model]
         if options.backbone is not None:
             network = ["--backbone", options.backbone]
+        if options.exits:
+            network += ["--exits", options.exits]
+        if options.input_size is not None:
+            network += ["--input-size", "x".join(map(str, options.input_size))]
         following = format_command("train", *network, "--branches", plan.patterns[0].branches)
         say(f"next: {following} --dataset ...")
 

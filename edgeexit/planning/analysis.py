@@ -34,8 +34,8 @@ def make_plan(times: MeasuredTimes, accuracies: Accuracies) -> Plan:
         accuracies: accuracies of the patterns for which they are known.
 
     Raises:
-        InputError: the bundles differ in more than their branches, or a pattern's number of
-            accuracies differs from its number of exits.
+        InputError: the bundles differ in more than their branches, one has none, or a pattern's
+            number of accuracies differs from its number of exits.
     """
     first = times.bundles[0]
     for bundle in times.bundles:
@@ -47,6 +47,8 @@ def make_plan(times: MeasuredTimes, accuracies: Accuracies) -> Plan:
                     f"{other}: time them in separate runs"
                 )
     names = [bundle.branches for bundle in times.bundles]
+    if any(len(bundle.exits) == 1 for bundle in times.bundles):
+        raise InputError(f"times: expected bundles with early exits, got {', '.join(names)}")
     if accuracies and not set(accuracies) & set(names):
         raise InputError(
             f"accuracies: expected some of {', '.join(names)}, got {', '.join(accuracies)}"

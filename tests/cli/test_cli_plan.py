@@ -75,13 +75,11 @@ def test_other_precisions_need_not_agree(precision: str) -> None:
 
 @pytest.mark.slow
 def test_a_network_of_ones_own() -> None:
-    options = ("--exits", "auto", "--input-size", "64", *QUICK)
-    result = plan.ok(
-        "--model", "torchvision.models:squeezenet1_1", "--branches", "n+n,1+1", *options
-    )
-    assert "next: edgeexit train --model torchvision.models:squeezenet1_1" in one_line(
-        result.stdout
-    )
+    network = "--model torchvision.models:squeezenet1_1 --exits features.4,features.7"
+    options = (*network.split(), "--input-size", "64", "--branches", "n+n")
+    result = plan.ok(*options, *QUICK)
+    following = f"next: edgeexit train {network} --input-size 64x64 --branches n+n"
+    assert following in one_line(result.stdout)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +88,7 @@ def test_a_network_of_ones_own() -> None:
         ((), "--branches"),
         (("three_convolutions",), "--branches"),
         (("three_convolutions", "--branches", " , "), "--branches"),
+        (("three_convolutions", "--branches", "none,n+n"), "none has no exits"),
         (("--branches", "n"), "BACKBONE, or --model"),
         (("three_convolutions", "--model", "a:b", "--branches", "n"), "BACKBONE, or --model"),
         (("three_convolutions", "--exits", "auto", "--branches", "n"), "--model"),

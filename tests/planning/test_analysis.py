@@ -36,6 +36,7 @@ def measured(*bundles: BundleTimes) -> MeasuredTimes:
 
 FAST, SLOW = bundle("3g+1g", 4.0, 8.0, 12.0), bundle("3+1", 6.0, 11.0, 14.0)
 NEVER = bundle("9+9", 10.0, 13.0, 15.0)
+PLAIN = dataclasses.replace(NEVER, branches="none", exits=NEVER.exits[-1:])
 
 
 def test_ratios_and_the_shares_that_have_to_leave() -> None:
@@ -73,6 +74,12 @@ def test_an_estimate_from_accuracies() -> None:
     assert not missing(text, "Train 3g+1g", "0.68", "70.0%", "Or 3+1", "90.0%")
 
 
+def test_an_estimate_for_exits_that_never_pay() -> None:
+    text = " ".join(plan_text(make_plan(measured(NEVER), {"9+9": (0.6, 0.7, 0.8)})))
+    assert not missing(text, "Train 9+9", "no share of images", "cannot pay with 9+9")
+    assert "any share" not in text
+
+
 def test_what_it_says_without_accuracies() -> None:
     text = " ".join(plan_text(make_plan(measured(FAST, SLOW, NEVER), {})))
     facts = ("3g+1g needs the fewest", "25%", "1.20", "cannot pay with 9+9", "1.00 to 2.50 times")
@@ -102,6 +109,7 @@ def test_the_table_has_a_row_for_each_exit() -> None:
     ("bundles", "accuracies", "message"),
     [
         ((FAST, dataclasses.replace(SLOW, precision="int8")), {}, "one precision, got fp32 and"),
+        ((SLOW, PLAIN), {}, r"early exits, got 3\+1, none"),
         ((SLOW,), {"4+3+2": (0.7, 0.8, 0.9, 0.9)}, r"some of 3\+1, got 4\+3\+2"),
         ((SLOW,), {"3+1": (0.7, 0.8)}, r"3\+1: expected 3, .* got 2"),
     ],
