@@ -44,7 +44,7 @@ def command(
     With --confidence the thresholds have a guarantee: on other images from the same source, the
     risk is at most the given one, with that probability. It holds for images that are drawn
     independently (not frames of one video) and that the network has not seen; note that val was
-    also used to choose the best epoch.
+    also used to choose the best epoch, and half of it by an earlier --calibrate.
 
     \b
     Examples:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgeexit_runtime.gate import NEVER
+
 from edgeexit.formats import (
     Table,
     format_bare_cost,
@@ -46,15 +48,16 @@ def judgement_table(judgement: Judgement, costs: PathCosts, title: str) -> Table
     """Return one row per exit, then early exit as a whole and the backbone alone.
 
     Paths are priced by ``costs``; if these are not MACs, a column with the ratio in MACs is added.
+    No path ends at an exit that is switched off, whose accuracy needs its branch.
     """
     report, intervals = judgement.report, judgement.intervals
     in_macs = [] if costs.unit == "MACs" else ["MACs\nratio"]
     baseline = None if costs.baseline is None else costs.in_unit(costs.baseline)
 
-    def prices(cost: float | None, macs: float) -> list[str]:
+    def prices(cost: float | None, macs: float | None) -> list[str]:
         ratio = "-" if cost is None or baseline is None else f"{cost / baseline:.3f}"
-        macs_ratio = [f"{macs / report.baseline_macs:.3f}"] * len(in_macs)
-        return [format_bare_cost(cost, costs.unit), ratio, *macs_ratio]
+        macs_ratio = "-" if macs is None else f"{macs / report.baseline_macs:.3f}"
+        return [format_bare_cost(cost, costs.unit), ratio, *[macs_ratio] * len(in_macs)]
 
     given = {exit_.name: exit_.threshold for exit_ in report.exits}
     paid = costs.paid({name: value for name, value in given.items() if value is not None})
@@ -72,7 +75,11 @@ def judgement_table(judgement: Judgement, costs: PathCosts, title: str) -> Table
             (
                 exit_.name,
                 format_threshold(exit_.threshold),
-                *prices(paid[exit_.name], exit_.path_macs),
+                *(
+                    prices(None, None)
+                    if exit_.threshold == NEVER
+                    else prices(paid[exit_.name], exit_.path_macs)
+                ),
                 f"{exit_.accuracy:.4f}",
                 f"{exit_.share:.1%}",
                 format_fraction(exit_.leaving_accuracy),

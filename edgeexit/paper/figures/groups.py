@@ -74,7 +74,7 @@ def group_rows(subject: Subject) -> list[GroupRow]:
     report = evaluate_adaptive(subject.test, subject.thresholds, subject.cost)
     for name, right, macs in (
         ("backbone alone", report.backbone_accuracy, report.baseline_macs),
-        (f"all at {first}", report.exits[0].accuracy, report.exits[0].path_macs),
+        (f"all at {first}", report.exits[0].accuracy, subject.cost.exits[0].path_macs),
         ("adaptive", report.adaptive_accuracy, report.average_macs),
     ):
         rows.append(GroupRow(INFERENCE, name, None, 100 * right, macs))

@@ -153,6 +153,11 @@ def test_groups_of_classes_and_ways_of_inference(subject: MakeSubject) -> None:
     ]
 
 
+def test_all_at_the_first_exit_pay_for_its_branch_although_it_is_off(subject: MakeSubject) -> None:
+    rows = group_rows(subject(thresholds={"exit1": NEVER, "exit2": 0.75}))
+    assert [row.average_cost_macs for row in rows if row.name == "all at exit1"] == [40]
+
+
 def test_groups_grow_with_the_number_of_classes() -> None:
     assert group_sizes(1000) == [50, 100, 200, 300, 400, 500]
     assert group_sizes(10) == [1, 2, 3, 4, 5]
