@@ -40,6 +40,8 @@ class StudySettings:
         input_size: (channels, height, width).
         train_images, test_images: numbers of images.
         fit: settings of each fit.
+        images: fingerprint of the images, see :attr:`edgeexit.data.ImageData.fingerprint`; None in
+            files that are older than it.
     """
 
     baseline: str
@@ -49,6 +51,7 @@ class StudySettings:
     train_images: int
     test_images: int
     fit: FitSettings
+    images: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,8 @@ def _read(path: Path) -> tuple[StudySettings, Iterable[Fit]]:
 def _check_same(path: Path, found: StudySettings, wanted: StudySettings) -> None:
     pairs = [(f.name, getattr(found, f.name), getattr(wanted, f.name)) for f in fields(found)]
     pairs.remove(("fit", found.fit, wanted.fit))
+    if found.images is None:
+        pairs.remove(("images", None, wanted.images))
     pairs += [
         (_OPTIONS.get(f.name, f.name), getattr(found.fit, f.name), getattr(wanted.fit, f.name))
         for f in fields(found.fit)

@@ -247,6 +247,7 @@ def _settings(
         train_images=len(data.splits["train"]),
         test_images=len(data.splits["test"]),
         fit=options.fit,
+        images=data.fingerprint,
     )
 
 

@@ -225,7 +225,13 @@ def test_other_settings_are_refused(
     )
     with pytest.raises(DataError, match=r"other settings \(baseline \w{16}, now \w{16}\): give"):
         study_consistency(trained("none", seed=5), [network], noise, tmp_path, quick)
+    with pytest.raises(DataError, match=r"other settings \(images \w*, now abc\)"):
+        study_consistency(baseline, [network], replace(noise, fingerprint="abc"), tmp_path, quick)
     assert (tmp_path / "consistency.json").read_text() == stored, "nothing was touched"
+    older = json.loads(stored)
+    del older["settings"]["images"]  # files had none
+    path.write_text(json.dumps(older))
+    study_consistency(baseline, [network], replace(noise, fingerprint="abc"), tmp_path, quick)
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"format": "edgeexit consistency"}'])
