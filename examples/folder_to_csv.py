@@ -47,7 +47,7 @@ def main() -> None:
     with (
         ee.load(options.bundle) as session,
         ThreadPoolExecutor(options.threads) as pool,
-        partial.open("w", newline="", encoding="utf-8") as file,
+        partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
         names = session.manifest.class_names, session.manifest.exit_names
         writer = csv.writer(file)

@@ -55,16 +55,19 @@ def test_every_example_is_short_and_says_what_it_needs() -> None:
 def test_batch_job_writes_a_line_per_image(bundle: Path, photos: Path) -> None:
     output = photos.parent / "answers.csv"
     (photos / "broken.png").write_bytes(b"no image")
+    latin = os.fsdecode(b"deeper/\xe9.png")  # a name that is not UTF-8
+    (photos / latin).write_bytes((photos / "a.png").read_bytes())
     result = run(EXAMPLES / "folder_to_csv.py", bundle, photos, output, "--batch", "2")
     assert result.returncode == 0, result.stderr
-    rows = list(csv.DictReader(output.read_text(encoding="utf-8").splitlines()))
+    rows = list(csv.DictReader(os.fsdecode(output.read_bytes()).splitlines()))
     assert [(row["file"], row["label"], row["exit"]) for row in rows] == [
         ("a.png", "3", "exit1"),
         ("deeper/b.png", "4", "final"),
+        (latin, "3", "exit1"),
     ]
     assert 0.5 < float(rows[0]["confidence"]) < 0.9
     assert f"skipped {photos / 'broken.png'}: not a readable image" in result.stderr
-    assert result.stderr.splitlines()[-1] == "2 images classified, 1 skipped"
+    assert result.stderr.splitlines()[-1] == "3 images classified, 1 skipped"
     assert sorted(path.name for path in photos.parent.glob("answers*")) == ["answers.csv"]
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -23,6 +24,7 @@ from edgeexit_runtime.bundle.engine_entry import (
 from edgeexit_runtime.command_line import guarded_streams
 from edgeexit_runtime.engines.building import build_engines, describe
 from edgeexit_runtime.errors import EdgeExitError
+from edgeexit_runtime.gate import as_number
 from edgeexit_runtime.progress import Progress
 from edgeexit_runtime.serving import serve
 from edgeexit_runtime.serving.options import ServeOptions
@@ -77,6 +79,13 @@ def _above_0(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected 1 or more, got {text}")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    value = as_number(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text}")
+    return value
 
 
 def _time(folders: Sequence[Path], output: Path, duration: float, **options: Any) -> Iterable[str]:
@@ -162,7 +171,11 @@ def _add_time(commands: Any) -> None:
     command.add_argument("--device", help="device that the backend runs on")
     command.add_argument("--threads", type=int, help="threads per graph on the CPU")
     command.add_argument(
-        "--duration", type=float, default=20.0, metavar="SECONDS", help="at least 10 rounds (20)"
+        "--duration",
+        type=_seconds,
+        default=20.0,
+        metavar="SECONDS",
+        help="at most, but at least 10 rounds; 100 rounds end it sooner (20)",
     )
 
 

@@ -88,3 +88,10 @@ def test_a_folder_without_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixture
     assert str(tmp_path) in capsys.readouterr().err
     with pytest.raises(ee.InputError, match="one or more, got none"):
         time_bundles([])
+
+
+@pytest.mark.parametrize("duration", ["nan", "inf", "0", "-1", "x"])
+def test_a_duration_that_is_none(duration: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(["time", "out", f"--duration={duration}"])
+    assert f"expected seconds above 0, got {duration}" in capsys.readouterr().err
