@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from edgeexit_runtime.errors import MESSAGE_CHARACTERS
 
 GUARDED = """
 import os, sys
@@ -114,7 +115,7 @@ def test_what_the_system_refuses_is_one_line(more: str, facts: tuple[str, ...]) 
     first, line = err.splitlines()
     assert first == "out"
     assert line.startswith("Error: ")
-    assert len(line) < 500
+    assert len(line) <= len("Error: ") + MESSAGE_CHARACTERS
     for fact in facts:
         assert fact in line
 
