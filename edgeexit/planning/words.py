@@ -68,11 +68,12 @@ def plan_table(plan: Plan) -> Table:
 
 def _advice(best: PatternPlan, plan: Plan) -> str:
     first, last = best.exits[0], best.exits[-1]
-    pays = f"early exit pays if {first.break_even or 0:.0%} of the images or more leave there"
     if first.break_even is None:
         pays = "no share of images that leaves there makes early exit pay"
     elif first.break_even == 0:
         pays = "early exit pays for any share of images that leaves there"
+    else:
+        pays = f"early exit pays if {first.break_even:.0%} of the images or more leave there"
     if best.estimate is not None:
         known = f"the first exit takes {first.ratio.value:.2f}, and {pays}"
         return (

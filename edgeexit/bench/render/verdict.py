@@ -12,6 +12,7 @@ from edgeexit.bench.results.mixture import (
     DOES_NOT_PAY,
     NOT_KNOWN,
     ONE_BY_ONE,
+    ONE_IMAGE,
     PAYS,
     IsoAccuracy,
     Mixture,
@@ -30,8 +31,8 @@ OUTCOMES = {
         f"Whether early exit pays {HERE} is within the noise (a longer --duration or more images "
         "narrow the interval)"
     ),
+    ONE_IMAGE: f"Whether early exit pays {HERE} is not known from one image (give more)",
 }
-ONE_IMAGE = f"Whether early exit pays {HERE} is not known from one image (give more)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +126,8 @@ def _paths_verdict(report: BenchReport) -> str:
 
 def _mixture_verdict(mixture: Mixture) -> str:
     early_exit, baseline = mixture.early_exit, mixture.baseline
-    outcome = OUTCOMES[mixture.outcome] if mixture.samples > 1 else ONE_IMAGE
     return (
-        f"{outcome}: an image takes {early_exit.latency.mean_ms:.3g} ms on "
+        f"{OUTCOMES[mixture.outcome]}: an image takes {early_exit.latency.mean_ms:.3g} ms on "
         f"average, the plain backbone {baseline.latency.mean_ms:.3g} ms, a ratio of "
         f"{early_exit.ratio:.3f}. Eq. 5 says {mixture.macs_ratio:.3f}; the measured ratio is "
         f"{_off(mixture.above_eq5)}."

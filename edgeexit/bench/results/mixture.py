@@ -20,6 +20,7 @@ ROLES = (BASELINE, EARLY_EXIT, EXIT_OFF, VERSUS, ISO_ACCURACY, BACKEND)
 COMPARED = (BASELINE, EARLY_EXIT, VERSUS, BACKEND)  # also measured in scenarios and for energy
 
 PAYS, DOES_NOT_PAY, BREAKS_EVEN, NOT_KNOWN = "pays", "does not pay", "breaks even", "not known"
+ONE_IMAGE = "one image"
 
 BASELINE_NAME = "plain backbone"
 EARLY_EXIT_NAME = "early exit"
@@ -183,7 +184,12 @@ class Mixture:
 
     @property
     def outcome(self) -> str:
-        """Whether early exit pays: :data:`PAYS`, ..., or :data:`NOT_KNOWN` within the noise."""
+        """Whether early exit pays: :data:`PAYS`, ..., or :data:`NOT_KNOWN` within the noise.
+
+        :data:`ONE_IMAGE` says nothing of others, however often it was run.
+        """
+        if self.samples == 1:
+            return ONE_IMAGE
         ratio = self.early_exit.ratio
         if ratio.is_faster:
             return PAYS

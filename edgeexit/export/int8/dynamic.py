@@ -37,8 +37,8 @@ LAYER = (
     ("ReduceMax", "above last_axis", "range"),
     ("Mul", "range per_level", "even_step"),
     ("ReduceSum", "above last_axis", "total"),
-    ("Mul", "total none", "nothing"),
-    ("Sum", "even_step least_step nothing", "step"),
+    ("Mul", "total zero", "zero_or_nan"),
+    ("Sum", "even_step least_step zero_or_nan", "step"),
     ("Div", "above step", "quotient"),
     ("Round", "quotient", "rounded"),
     ("Cast", "rounded", "levels"),
@@ -68,7 +68,7 @@ CASTS: dict[str, dict[str, Any]] = {
 CONSTANTS: dict[str, NDArray[Any]] = {
     "last_axis": np.array([-1], np.int64),
     "per_level": np.array(1 / 255, np.float32),
-    "none": np.array(0, np.float32),
+    "zero": np.array(0, np.float32),
     "least_step": np.array(np.finfo(np.float32).tiny, np.float32),  # where all features are equal
     "levels_zero_point": np.array(0, np.uint8),
     "zero_point": np.array(MIDDLE, np.uint8),
